@@ -1,0 +1,83 @@
+"""What roles delivered, on SQLite: statements of a delivery in the log, and results by work key (never made twice)."""
+
+from typing import Any
+
+import msgspec
+
+from bywire.adapters.sqlite_journal import remember_time
+from bywire.adapters.sqlite_reading import Reader
+from bywire.adapters.sqlite_writer import Transaction, Writer
+from bywire.ledger.entry import leaf_bytes, statement_entry
+from bywire.seal.dsse import unverified_statement
+
+
+class StatementRow(msgspec.Struct, frozen=True):
+    """One statement of a delivery: its ledger index, kind, envelope digest and time in ms."""
+
+    entry: int
+    kind: str
+    digest: str
+    at_ms: int
+
+
+class SqliteDeliveries:
+    """Statements and work results of deliveries."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """What the work under this key delivered, or None when it was never finished."""
+        row = self._reader.row("SELECT result FROM work WHERE key = ?", (key,))
+        return None if row is None else msgspec.json.decode(row[0])
+
+    def deliver(
+        self,
+        key: str,
+        change: str,
+        statements: tuple[tuple[str, bytes, str], ...],
+        result: dict[str, Any],
+        now_ms: int,
+        blobs: tuple[bytes, ...] = (),
+    ) -> dict[str, Any]:
+        """Log (kind, envelope, signer key id) statements and keep the result under its key, in one transaction.
+
+        Returns the result with `entries` added; the one already there when the work was finished before.
+        """
+
+        def work(tx: Transaction) -> dict[str, Any]:
+            known = tx.execute("SELECT result FROM work WHERE key = ?", (key,)).fetchone()
+            if known is not None:
+                kept: dict[str, Any] = msgspec.json.decode(known[0])
+                return kept
+            entries = [self._append(tx, change, *statement, now_ms) for statement in statements]
+            for blob in blobs:
+                tx.put_blob(blob)
+            remember_time(tx, now_ms)
+            finished = {**result, "entries": entries}
+            tx.execute("INSERT INTO work VALUES (?, ?)", (key, msgspec.json.encode(finished)))
+            return finished
+
+        return self._writer.run(work)
+
+    def statements(self, change: str) -> list[StatementRow]:
+        """The statements of a delivery, in ledger order."""
+        rows = self._reader.rows(
+            "SELECT entry, kind, digest, at_ms FROM delivery_statements WHERE change_id = ? ORDER BY entry", (change,)
+        )
+        return [StatementRow(*row) for row in rows]
+
+    def envelope(self, digest: str) -> bytes | None:
+        """The envelope stored under a digest."""
+        row = self._reader.row("SELECT bytes FROM blobs WHERE digest = ?", (bytes.fromhex(digest),))
+        return None if row is None else bytes(row[0])
+
+    @staticmethod
+    def _append(tx: Transaction, change: str, kind: str, envelope: bytes, signer: str, now_ms: int) -> int:
+        entry = statement_entry(kind, now_ms, change, envelope, unverified_statement(envelope), signer)
+        index = tx.append(leaf_bytes(entry), [envelope])
+        tx.execute(
+            "INSERT INTO delivery_statements VALUES (?, ?, ?, ?, ?)", (change, index, kind, entry.content, now_ms)
+        )
+        return index

@@ -1,0 +1,233 @@
+"""The door's journal on SQLite: the intent transaction and the record of outcomes (RULES 11)."""
+
+import threading
+from typing import Any
+
+import msgspec
+
+from bywire.adapters.sqlite_envelope_state import active_bundle, is_frozen, is_stopped, stop_epoch
+from bywire.adapters.sqlite_reading import Reader
+from bywire.adapters.sqlite_writer import Transaction, Writer
+from bywire.gateway.ports import Intent, IntentRow, Miss
+from bywire.ledger.entry import leaf_bytes, record_entry, statement_entry
+from bywire.model.decision import Decision, Outcome, OutcomeStatus
+from bywire.seal.dsse import unverified_statement
+from bywire.seal.keys import SigningKey
+
+HOUR_MS = 3_600_000
+READS_BUFFERED_MAX = 256
+NO_CHANGE = "workspace"
+_FIELDS = (
+    "key, action_digest, principal, tool, service, environment, change_id, state, epoch, at_ms, deadline_ms,"
+    " precondition, request, decision, outcome"
+)
+
+
+class SqliteJournal:
+    """`gateway.ports.Journal`. `epoch` is this process's lease epoch: the fence every effect carries (RULES 13)."""
+
+    def __init__(self, writer: Writer, reader: Reader, log_key: SigningKey, epoch: int) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._log_key_id = log_key.key_id
+        self._epoch = epoch
+        self._reads: list[tuple[dict[str, Any], int]] = []
+        self._reads_lock = threading.Lock()
+
+    def find(self, key: str) -> IntentRow | None:
+        """The intent journalled under this key."""
+        row = self._reader.row(f"SELECT {_FIELDS} FROM intents WHERE key = ?", (key,))  # noqa: S608  our own constant
+        return None if row is None else _intent_row(row)
+
+    def open_intents(self) -> tuple[IntentRow, ...]:
+        """Intents without a known outcome, oldest first; never those of a process that took over from this one."""
+        rows = self._reader.rows(
+            f"SELECT {_FIELDS} FROM intents WHERE state IN ('intended', 'unknown') AND epoch <= ?"  # noqa: S608
+            " ORDER BY at_ms, entry",
+            (self._epoch,),
+        )
+        return tuple(_intent_row(row) for row in rows)
+
+    def commit_intent(self, intent: Intent) -> IntentRow | Miss:
+        """Check, consume, debit and insert in one transaction; any miss aborts all of it."""
+        self.flush_reads()
+        try:
+            return self._writer.run(lambda tx: self._intend(tx, intent), reducing=intent.exposure_reducing)
+        except _MissedError as missed:
+            return missed.miss
+
+    def settle(self, key: str, outcome: Outcome, envelope: bytes, now_ms: int) -> int:
+        """Record how an intent ended; returns the ledger index of the outcome statement."""
+        state = {OutcomeStatus.COMMITTED: "committed", OutcomeStatus.FAILED: "failed"}.get(outcome.status, "unknown")
+
+        def work(tx: Transaction) -> int:
+            change = str(tx.execute("SELECT change_id FROM intents WHERE key = ?", (key,)).fetchone()[0])
+            entry = self._append(tx, "outcome", envelope, change, now_ms)
+            recorded = msgspec.json.encode(msgspec.structs.replace(outcome, entry=entry))
+            tx.execute("UPDATE intents SET state = ?, outcome = ? WHERE key = ?", (state, recorded, key))
+            return entry
+
+        # An outcome only records what already happened, so it may use the reserve.
+        return self._writer.run(work, reducing=True)
+
+    def record(self, kind: str, envelope: bytes, change: str, now_ms: int) -> int:
+        """Append one statement of the door to the log."""
+        self.flush_reads()
+        return self._writer.run(lambda tx: self._append(tx, kind, envelope, change, now_ms))
+
+    def note_read(self, document: dict[str, Any], now_ms: int) -> None:
+        """Keep a read's decision for the next batch: reads have no effect, so they may share a later commit."""
+        with self._reads_lock:
+            self._reads.append((document, now_ms))
+            full = len(self._reads) >= READS_BUFFERED_MAX
+        if full:
+            self.flush_reads()
+
+    def flush_reads(self) -> None:
+        """Send the buffered reads to the log as one record, without waiting for the commit."""
+        with self._reads_lock:
+            reads, self._reads = self._reads, []
+        if not reads:
+            return
+        record = msgspec.json.encode([document for document, _ in reads])
+        leaf = leaf_bytes(record_entry("reads", reads[-1][1], NO_CHANGE, record))
+        self._writer.submit(lambda tx: tx.append(leaf, [record]))
+
+    def _intend(self, tx: Transaction, intent: Intent) -> IntentRow:
+        self._check(tx, intent)
+        self._consume(tx, intent)
+        self._debit(tx, intent)
+        entry = self._append(tx, "decision", intent.decision_envelope, intent.change, intent.now_ms)
+        row = IntentRow(
+            key=intent.key,
+            action_digest=intent.action_digest,
+            principal=intent.principal,
+            tool=intent.tool,
+            service=intent.service,
+            environment=intent.environment,
+            change=intent.change,
+            state="intended",
+            epoch=self._epoch,
+            at_ms=intent.now_ms,
+            deadline_ms=intent.deadline_ms,
+            precondition=intent.precondition,
+            request=intent.request,
+            decision=intent.decision,
+            outcome=None,
+        )
+        marks = ", ".join("?" * 16)
+        tx.execute(f"INSERT INTO intents ({_FIELDS}, entry) VALUES ({marks})", (*_columns(row), entry))  # noqa: S608
+        record = msgspec.json.encode({"intent": row.key, "action": row.action_digest, "epoch": row.epoch})
+        leaf = record_entry("intent", intent.now_ms, _about(intent.change), record, [intent.action_digest])
+        tx.append(leaf_bytes(leaf), [record])
+        return row
+
+    def _check(self, tx: Transaction, intent: Intent) -> None:
+        if is_frozen(tx):
+            raise _MissedError("state.freeze_all", {"key": intent.key})
+        if is_stopped(tx, intent.service, intent.principal) and not intent.exposure_reducing:
+            raise _MissedError("state.stopped", {"epoch": stop_epoch(tx), "decided_at_epoch": intent.stop_epoch})
+        if active_bundle(tx) != intent.bundle_digest:
+            raise _MissedError("state.bundle_changed", {"decided_with": intent.bundle_digest})
+        session = tx.execute("SELECT integrity, revoked FROM sessions WHERE id = ?", (intent.session_id,)).fetchone()
+        if session is None or session[1] or (session[0] != intent.integrity and not intent.exposure_reducing):
+            raise _MissedError("state.session_changed", {"session": intent.session_id})
+        if tx.execute("SELECT 1 FROM leases WHERE name = 'writer' AND epoch > ?", (self._epoch,)).fetchone():
+            raise _MissedError("state.fenced", {"epoch": self._epoch})
+
+    @staticmethod
+    def _consume(tx: Transaction, intent: Intent) -> None:
+        if not intent.grant_id:
+            return
+        consumed = tx.execute(
+            "UPDATE approvals SET uses_left = uses_left - 1 WHERE id = ? AND verdict = 'approved' AND revoked = 0"
+            " AND uses_left > 0 AND expires_ms > ?",
+            (intent.grant_id, intent.now_ms),
+        )
+        if consumed.rowcount != 1:
+            raise _MissedError("approval.used_or_expired", {"approval": intent.grant_id})
+
+    @staticmethod
+    def _debit(tx: Transaction, intent: Intent) -> None:
+        if intent.exposure_reducing:
+            return
+        hour = intent.now_ms // HOUR_MS
+        tx.execute(
+            "INSERT INTO budgets VALUES (?, ?, 1) ON CONFLICT (principal, hour) DO UPDATE SET used = used + 1",
+            (intent.principal, hour),
+        )
+        used = tx.execute(
+            "SELECT used FROM budgets WHERE principal = ? AND hour = ?", (intent.principal, hour)
+        ).fetchone()[0]
+        if used > intent.budget_limit:
+            raise _MissedError("state.budget_spent", {"used": used - 1, "limit": intent.budget_limit})
+
+    def _append(self, tx: Transaction, kind: str, envelope: bytes, change: str, now_ms: int) -> int:
+        leaf = statement_entry(kind, now_ms, _about(change), envelope, unverified_statement(envelope), self._log_key_id)
+        remember_time(tx, now_ms)
+        return tx.append(leaf_bytes(leaf), [envelope])
+
+
+class _MissedError(Exception):
+    """Aborts the intent's savepoint; never leaves this module."""
+
+    def __init__(self, rule: str, facts: dict[str, Any]) -> None:
+        super().__init__(rule)
+        self.miss = Miss(rule=rule, facts=facts)
+
+
+def remember_time(tx: Transaction, now_ms: int) -> None:
+    """Persist the high-water mark of `now` (RULES 27)."""
+    tx.execute(
+        "INSERT INTO meta VALUES ('now_ms', ?) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+        (now_ms,),
+    )
+
+
+def _about(change: str) -> str:
+    return change or NO_CHANGE
+
+
+def _columns(row: IntentRow) -> tuple[Any, ...]:
+    return (
+        row.key,
+        row.action_digest,
+        row.principal,
+        row.tool,
+        row.service,
+        row.environment,
+        row.change,
+        row.state,
+        row.epoch,
+        row.at_ms,
+        row.deadline_ms,
+        msgspec.json.encode(row.precondition),
+        msgspec.json.encode(row.request),
+        msgspec.json.encode(row.decision),
+        None if row.outcome is None else msgspec.json.encode(row.outcome),
+    )
+
+
+def _intent_row(row: tuple[Any, ...]) -> IntentRow:
+    names = [
+        "key",
+        "action_digest",
+        "principal",
+        "tool",
+        "service",
+        "environment",
+        "change",
+        "state",
+        "epoch",
+        "at_ms",
+        "deadline_ms",
+    ]
+    precondition, request, decision, outcome = row[len(names) :]
+    plain: dict[str, Any] = dict(zip(names, row[: len(names)], strict=True))
+    return IntentRow(
+        **plain,
+        precondition=msgspec.json.decode(precondition),
+        request=msgspec.json.decode(request),
+        decision=msgspec.json.decode(decision, type=Decision),
+        outcome=None if outcome is None else msgspec.json.decode(outcome, type=Outcome),
+    )

@@ -1,0 +1,27 @@
+"""The tables of `bywire.db` and the forward-only steps from each version to the next.
+
+`MIGRATIONS[n]` takes a database from version n to n + 1. A released step is never edited, only followed.
+"""
+
+from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA
+
+LEDGER_TABLES: tuple[str, ...] = (
+    "CREATE TABLE blobs (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL) STRICT",
+    """CREATE TABLE entries (
+        idx INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL,
+        blob INTEGER NOT NULL REFERENCES blobs (id),
+        leaf BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE tiles (
+        level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL, UNIQUE (level, idx)
+    ) STRICT""",
+    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, root BLOB NOT NULL, note TEXT NOT NULL) STRICT",
+)
+
+# Tables of the other rooms, in the same first migration.
+SCHEMA_EXTRA: tuple[str, ...] = ENVELOPE_SCHEMA
+
+META_TABLE = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER_TABLES, *SCHEMA_EXTRA),)

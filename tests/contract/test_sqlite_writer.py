@@ -1,0 +1,326 @@
+"""The group committer: one commit for many, nobody told too early, one failure hurts one, and kill -9 loses nothing."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bywire.adapters import sqlite_writer
+from bywire.adapters.disk_reserve import DiskReserve
+from bywire.adapters.sqlite_ledger import open_reader
+from bywire.adapters.sqlite_writer import Writer
+from bywire.ledger import log
+from bywire.ledger.entry import leaf_bytes, parse_leaf, record_entry
+from bywire.ledger.merkle import leaf_hash
+from bywire.ledger.verify import check_tail, verify_all
+from bywire.model.errors import BywireError, ConflictError, LedgerError
+from bywire.seal.keys import SigningKey
+
+ORIGIN = "log.example/workspace"
+KEY = SigningKey.from_seed(b"l" * 32)
+
+
+def keys(size):
+    return (KEY.public,)
+
+
+def appending(text, blob_bytes=0):
+    record = text.encode() + b" " * blob_bytes
+    leaf = leaf_bytes(record_entry("record", 1, f"record:{text}", record))
+    return lambda transaction: transaction.append(leaf, [record])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "bywire.db"
+
+
+@pytest.fixture
+def writer(path):
+    with Writer(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader(path, writer):
+    opened = open_reader(path)
+    yield opened
+    opened.close()
+
+
+class Gate:
+    """A work that holds the writer still, so that others queue up behind it."""
+
+    def __init__(self, writer):
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.future = writer.submit(self.work)
+        assert self.entered.wait(10)
+
+    def work(self, transaction):
+        self.entered.set()
+        assert self.opened.wait(10)
+
+    def open(self):
+        self.opened.set()
+        self.future.result(10)
+
+
+def test_works_that_wait_share_one_commit(writer):
+    statements = []
+    gate = Gate(writer)
+    writer._connection.set_trace_callback(statements.append)
+    futures = [writer.submit(appending(str(number))) for number in range(100)]
+    gate.open()
+    assert [future.result(10) for future in futures] == list(range(100))
+    assert statements.count("COMMIT") == 2  # the gate's own, then one for the hundred
+
+
+def test_a_batch_has_a_limit(path):
+    with Writer(path, batch_max=10) as writer:
+        statements = []
+        gate = Gate(writer)
+        writer._connection.set_trace_callback(statements.append)
+        futures = [writer.submit(appending(str(number))) for number in range(25)]
+        gate.open()
+        assert [future.result(10) for future in futures] == list(range(25))
+        assert statements.count("COMMIT") == 4
+
+
+def test_what_a_caller_was_told_is_committed_and_integrated(writer, reader):
+    for number in range(5):
+        assert writer.run(appending(str(number))) == number
+        with reader.snapshot():
+            assert reader.entry_count() == number + 1
+            assert int.from_bytes(reader.frontier()[:8], "big") == number + 1
+
+
+def test_a_work_that_raises_is_rolled_back_alone(writer, reader):
+    def failing(transaction):
+        transaction.append(*arguments)
+        raise ConflictError("the grant was used", code="grant_used")
+
+    record = b"never"
+    arguments = (leaf_bytes(record_entry("record", 1, "record:never", record)), [record])
+    gate = Gate(writer)
+    futures = [writer.submit(work) for work in (appending("a"), failing, appending("b"))]
+    gate.open()
+    assert futures[0].result(10) == 0
+    with pytest.raises(ConflictError, match="grant"):
+        futures[1].result(10)
+    assert futures[2].result(10) == 1
+    assert [parse_leaf(leaf).object for _, leaf, _ in reader.rows(0)] == ["record:a", "record:b"]
+    assert reader.blob(parse_leaf(arguments[0]).content) is None
+
+
+def test_when_the_batch_cannot_commit_everybody_is_told_so(writer, reader):
+    def leave_a_gap(transaction):
+        content = transaction.put_blob(b"content")
+        leaf = leaf_bytes(record_entry("record", 1, "record:gap", b"content"))
+        transaction.insert_entry(7, leaf, leaf_hash(leaf), content)
+
+    gate = Gate(writer)
+    futures = [writer.submit(work) for work in (appending("a"), leave_a_gap)]
+    gate.open()
+    for future in futures:
+        with pytest.raises(LedgerError, match="missing"):
+            future.result(10)
+    assert reader.entry_count() == 0
+    assert writer.run(appending("a")) == 0
+
+
+def test_sqlite_errors_are_explained_to_the_caller(writer):
+    with pytest.raises(LedgerError) as error:
+        writer.run(lambda transaction: transaction.execute("INSERT INTO entries VALUES (0, x'00', 99, x'00')"))
+    assert error.value.code == "database_constraint"
+
+
+def test_waiting_inside_a_work_is_refused_rather_than_hanging(writer):
+    with pytest.raises(RuntimeError, match="wait"):
+        writer.run(lambda transaction: writer.run(appending("a")))
+
+
+def test_closing_finishes_what_was_queued(path):
+    writer = Writer(path)
+    gate = Gate(writer)
+    future = writer.submit(appending("a"))
+    closing = threading.Thread(target=writer.close)
+    closing.start()
+    gate.open()
+    closing.join(10)
+    assert future.result(0) == 0
+    writer.close()
+    with pytest.raises(LedgerError) as error:
+        writer.submit(appending("b"))
+    assert error.value.code == "writer_closed"
+
+
+def test_two_writers_on_one_file_keep_the_indexes_gapless(path):
+    with Writer(path) as one, Writer(path) as two, ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda number: (one, two)[number % 2].run(appending(str(number))), range(120), timeout=60))
+        assert sorted(told) == list(range(120))
+        one.run(lambda transaction: log.publish(transaction, ORIGIN, KEY))
+        assert two.run(lambda transaction: check_tail(transaction, ORIGIN, keys)) == 120
+    reader = open_reader(path)
+    assert verify_all(reader, ORIGIN, keys).ok
+    reader.close()
+
+
+def test_a_locked_database_is_a_conflict_and_not_the_end(path, writer):
+    writer._connection.execute("PRAGMA busy_timeout=20")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ConflictError) as error:
+        writer.run(appending("a"))
+    assert error.value.code == "database_busy"
+    other.execute("ROLLBACK")
+    other.close()
+    assert writer.run(appending("a")) == 0
+
+
+def test_after_a_failing_disk_nothing_more_is_believed(writer):
+    def failing(transaction):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    for work in (failing, appending("a")):
+        with pytest.raises(LedgerError) as refused:
+            writer.run(work)
+        assert refused.value.code == "database_failed"
+
+
+class Disk(DiskReserve):
+    """A disk whose size the test sets: the reserve really gives room back to SQLite."""
+
+    def __init__(self, path):
+        super().__init__(path, 65_536)
+        self.pages = None
+        self.room = True
+
+    def hold(self):
+        return self.room and super().hold()
+
+    def release(self):
+        self.pages(1_000)
+        self.room = False
+        return super().release()
+
+
+def test_on_a_full_disk_only_retreat_is_recorded(path, tmp_path):
+    disk = Disk(tmp_path / "bywire.db.reserve")
+    with Writer(path, reserve=disk) as writer:
+        assert disk.held()
+        writer.run(appending("a"))
+        (used,) = writer._connection.execute("PRAGMA page_count").fetchone()
+        disk.pages = lambda more: writer._connection.execute(f"PRAGMA max_page_count={used + more}").fetchone()
+        disk.pages(1)
+        gate = Gate(writer)
+        ordinary = writer.submit(appending("b", 100_000))
+        retreat = writer.submit(appending("retreat", 100_000), reducing=True)
+        gate.open()
+        assert_full(ordinary)
+        assert retreat.result(10) == 1
+        assert not disk.held()
+        assert_full(writer.submit(appending("c")))
+        assert writer.run(appending("again"), reducing=True) == 2
+        disk.room = True
+        assert writer.run(appending("c")) == 3
+        assert disk.held()
+
+
+def test_on_a_full_disk_without_a_reserve_nothing_is_half_done(path, writer, reader):
+    (used,) = writer._connection.execute("PRAGMA page_count").fetchone()
+    writer._connection.execute(f"PRAGMA max_page_count={used + 1}").fetchone()
+    for reducing in (False, True):
+        assert_full(writer.submit(appending("a", 100_000), reducing=reducing))
+    assert reader.entry_count() == 0
+    writer._connection.execute(f"PRAGMA max_page_count={used + 1_000}").fetchone()
+    assert writer.run(appending("a")) == 0
+
+
+def assert_full(future):
+    with pytest.raises(BywireError) as error:
+        future.result(10)
+    assert error.value.code == "disk_full"
+    assert "free space" in error.value.next_step
+
+
+def test_the_reserve_is_allocated_and_comes_back(tmp_path):
+    reserve = DiskReserve(tmp_path / "reserve", 1_000_000)
+    assert reserve.hold()
+    status = (tmp_path / "reserve").stat()
+    assert status.st_blocks * 512 >= 1_000_000
+    assert status.st_mode & 0o777 == 0o600
+    assert reserve.release()
+    assert not reserve.release()
+    assert reserve.hold()
+    assert not DiskReserve(tmp_path / "huge", 2**60).hold()
+
+
+def test_a_large_write_ahead_log_is_moved_into_the_database(path, monkeypatch):
+    monkeypatch.setattr(sqlite_writer, "WAL_BYTES_MAX", 200_000)
+    wal = path.with_name("bywire.db-wal")
+    with Writer(path) as writer:
+        for number in range(20):
+            writer.run(appending(str(number), 50_000))
+        writer.run(lambda transaction: None)
+        assert wal.stat().st_size < 400_000
+        assert writer.run(lambda transaction: verify_all(transaction, ORIGIN, keys)).ok
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from bywire.adapters.sqlite_writer import Writer
+from bywire.ledger import log
+from bywire.ledger.entry import leaf_bytes, record_entry
+from bywire.seal.keys import SigningKey
+run, key = sys.argv[2], SigningKey.from_seed(b"l" * 32)
+writer = Writer(Path(sys.argv[1]))
+waiting = []
+for number in range(1_000_000):
+    record = f"{run} {number}".encode()
+    leaf = leaf_bytes(record_entry("record", 1, "record:1", record))
+    waiting.append((record.decode(), writer.submit(lambda tx, leaf=leaf, record=record: tx.append(leaf, [record]))))
+    if number % 50 == 49:
+        writer.run(lambda tx: log.publish(tx, "log.example/workspace", key))
+    if len(waiting) == 5:
+        for text, future in waiting:
+            print(future.result(), text, flush=True)
+        waiting = []
+"""
+
+
+def test_kill_minus_nine_loses_nothing_that_was_acknowledged(path):
+    rounds, told = random.Random(20), {}
+    for run in range(20):
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path), str(run)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            lines = [child.stdout.readline()]
+            deadline = time.monotonic() + rounds.uniform(0, 0.1)
+            while time.monotonic() < deadline:
+                lines.append(child.stdout.readline())
+            child.send_signal(signal.SIGKILL)
+            lines.extend(child.stdout.readlines())
+        for line in lines:
+            if line.endswith("\n"):
+                index, text = line.strip().split(" ", 1)
+                assert int(index) not in told
+                told[int(index)] = text
+        with Writer(path) as writer:
+            size = writer.run(lambda transaction: check_tail(transaction, ORIGIN, keys))
+    reader = open_reader(path)
+    report = verify_all(reader, ORIGIN, keys)
+    assert (report.ok, report.size) == (True, size)
+    for index, text in told.items():
+        assert reader.blob(parse_leaf(reader.leaf(index)).content) == text.encode()
+    reader.close()
+    assert len(told) > 100
