@@ -1,0 +1,57 @@
+package bywire.capability_test
+
+import data.bywire.fixtures
+
+test_fires_action_unknown_tool if fixtures.fires(fixtures.door(fixtures.asking("delete_everything", "read", {}), {}), "deny", "action.unknown_tool")
+
+test_quiet_action_unknown_tool if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.unknown_tool")
+
+test_fires_action_environment_unknown if fixtures.fires(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {"action": {"environment": "moon"}}), "deny", "action.environment_unknown")
+
+test_quiet_action_environment_unknown if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {"action": {"environment": "staging"}}), "allow", "action.environment_unknown")
+
+test_fires_action_category_mismatch if fixtures.fires(fixtures.door(fixtures.asking("deploy_release", "read", {"artifact": fixtures.artifact}), {}), "deny", "action.category_mismatch")
+
+test_quiet_action_category_mismatch if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.category_mismatch")
+
+test_fires_action_role_not_allowed if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant, "principal": {"role": "coder"}}), "deny", "action.role_not_allowed")
+
+test_quiet_action_role_not_allowed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "action.role_not_allowed")
+
+test_fires_action_forbidden if fixtures.fires(fixtures.door(fixtures.asking("change_production_data", "data_mutation", {}), {"grant": fixtures.grant}), "deny", "action.forbidden")
+
+test_quiet_action_forbidden if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.forbidden")
+
+test_fires_action_secret_mutation if fixtures.fires(fixtures.door(fixtures.asking("rotate_secret", "secret_mutation", {}), {}), "deny", "action.secret_mutation")
+
+test_quiet_action_secret_mutation if fixtures.quiet(fixtures.door(fixtures.asking("rotate_secret", "secret_mutation", {}), {"principal": {"id": "person:sam", "kind": "person", "owner": ""}}), "approval_needed", "action.secret_mutation")
+
+test_fires_action_tests_disabled if fixtures.fires(fixtures.door(fixtures.asking("disable_tests", "verification_weakening", {}), {"principal": {"id": "person:sam", "kind": "person", "owner": ""}}), "deny", "action.tests_disabled")
+
+test_quiet_action_tests_disabled if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.tests_disabled")
+
+test_fires_action_pull_request_only if fixtures.fires(fixtures.door(fixtures.asking("update_workflow_config", "repo_write", {}), {"action": {"environment": "staging"}, "principal": {"role": "coder"}}), "deny", "action.pull_request_only")
+
+test_quiet_action_pull_request_only if fixtures.quiet(fixtures.door(fixtures.asking("update_workflow_config", "repo_write", {"via": "pull_request"}), {"action": {"environment": "staging"}, "principal": {"role": "coder"}}), "allow", "action.pull_request_only")
+
+test_fires_allow_pull_request if fixtures.fires(fixtures.door(fixtures.asking("update_workflow_config", "repo_write", {"via": "pull_request"}), {"action": {"environment": "staging"}, "principal": {"role": "coder"}}), "allow", "allow.pull_request")
+
+test_quiet_allow_pull_request if fixtures.quiet(fixtures.door(fixtures.asking("update_workflow_config", "repo_write", {"via": "pull_request"}), {"principal": {"role": "coder"}}), "approval_needed", "allow.pull_request")
+
+test_fires_action_auto_merge if fixtures.fires(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "deploy/np.yaml"}], "auto_merge": true}), {"principal": {"role": "coder"}}), "deny", "action.auto_merge")
+
+test_quiet_action_auto_merge if fixtures.quiet(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "deploy/np.yaml"}]}), {"principal": {"role": "coder"}}), "allow", "action.auto_merge")
+
+test_fires_action_evidence_patched if fixtures.fires(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "reports/junit.xml"}]}), {"principal": {"role": "coder"}}), "deny", "action.evidence_patched")
+
+test_quiet_action_evidence_patched if fixtures.quiet(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "deploy/np.yaml"}]}), {"principal": {"role": "coder"}}), "allow", "action.evidence_patched")
+
+test_fires_action_incident_required if fixtures.fires(fixtures.door(fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}), {}), "deny", "action.incident_required")
+
+test_quiet_action_incident_required if fixtures.quiet(fixtures.door(fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}), {"state": {"incident_mode": true}}), "approval_needed", "action.incident_required")
+
+test_fires_action_files_missing if fixtures.fires(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {}), {"principal": {"role": "recourse"}}), "deny", "action.files_missing")
+
+test_quiet_action_files_missing if fixtures.quiet(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "deploy/np.yaml"}]}), {"principal": {"role": "recourse"}}), "allow", "action.files_missing")
+
+test_an_asset_is_never_patched if fixtures.fires(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "assets/adapter.json"}]}), {"principal": {"role": "recourse"}}), "deny", "action.evidence_patched")

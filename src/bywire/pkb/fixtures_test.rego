@@ -1,0 +1,166 @@
+# The questions that the tests start from: a rollout about to be approved, and a release that passes the gate.
+package bywire.fixtures
+
+artifact := "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1"
+
+stable := "b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2"
+
+bundle := "c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3"
+
+other := "d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4"
+
+start_digest := "e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5"
+
+plan_digest := "f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6"
+
+operator := {
+	"criticality": "payment", "tier_floor": "low",
+	"limits": {
+		"coverage_changed_lines": 0.8, "sbom_completeness": 0.95, "provenance_level": 1, "evaluation_pass_ratio": 0.9,
+		"jailbreak_refused_ratio": 1, "asset_provenance_max_age_days": 30, "evidence_max_age_seconds": 86400,
+		"rollout_ceiling": 100, "rollout_first_step": 5, "canary_lease_seconds": 30,
+	},
+	"environments": {"production": {"freeze": []}},
+	"approver_roles": ["service-owner", "sre-oncall", "incident-commander", "database-owner", "security"],
+	"signers": {"key-builder": {"role": "builder", "name": "workload:builder"}, "key-agent": {"role": "agent", "name": "agent:tester"}},
+}
+
+change := {
+	"paths": ["storefront/quote.py", "tests/test_quote.py"], "authors": ["person:dana"], "patch_authors": ["agent:recourse"],
+	"migrations": [{"path": "migrations/7.sql", "reversible": true}], "declared_tier": "medium", "touches_intent": false, "loosened": [],
+}
+
+statement(predicate_type, role, name) := {
+	"digest": other, "predicate_type": predicate_type, "signer": {"keyid": "key-agent", "role": role, "name": name},
+	"verified": true, "subjects": [artifact], "entry": 12, "age_seconds": 30,
+}
+
+statements := [
+	statement("https://bywire.dev/plan/v1", "agent", "agent:planner"),
+	statement("https://bywire.dev/change-set/v1", "agent", "agent:coder"),
+	statement("https://bywire.dev/test-report/v1", "agent", "agent:tester"),
+	statement("https://bywire.dev/evaluation-report/v1", "agent", "agent:tester"),
+	statement("https://cyclonedx.org/bom", "builder", "workload:builder"),
+	statement("https://slsa.dev/provenance/v1", "builder", "workload:builder"),
+]
+
+workload := {
+	"path": "deploy/app.yaml", "api_version": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "storefront",
+	"pod_labels": {"app": "storefront", "tier": "web"}, "selector": {}, "run_as_non_root": true, "privileged": false,
+	"images": [concat("@sha256:", ["registry.example/storefront", artifact])],
+}
+
+network_policy := {
+	"path": "deploy/policy.yaml", "api_version": "networking.k8s.io/v1", "kind": "NetworkPolicy", "namespace": "shop", "name": "storefront",
+	"pod_labels": {}, "selector": {"app": "storefront"}, "run_as_non_root": false, "privileged": false, "images": [],
+}
+
+adapter := {
+	"name": "assistant-adapter", "kind": "adapter", "path": "assets/adapter.json", "digest": other,
+	"provenance": {"statement": other, "signer_listed": true, "subject_matches": true, "age_days": 3, "stale_materials": []},
+}
+
+prompt := {"name": "assistant-prompt", "kind": "prompt", "path": "assets/prompt.txt", "digest": stable, "provenance": null}
+
+known := {
+	"subject": artifact, "commit": "77", "statements": statements, "plan": {"tier": "high"}, "change_set": {"files": 2},
+	"tests": {
+		"passed": 41, "failed": 0, "errors": 0, "skipped": 0, "timed_out": false, "property_tests": 3, "fault_injections": 1,
+		"coverage_changed_lines": 0.93, "removed_tests": 0, "isolation": "uid",
+	},
+	"evaluation": {"cases": 40, "passed": 39, "jailbreak_cases": 12, "jailbreak_refused": 12},
+	"sbom": {"completeness": 0.98, "components": 12, "subject_matches": true},
+	"provenance": {
+		"level": 1, "builder": "https://bywire.dev/builder/local/v1", "signer": "key-builder", "signer_listed": true,
+		"subject_matches": true, "source_commit": "77", "source_matches": true,
+	},
+	"manifests": [workload, network_policy], "assets": [prompt, adapter],
+	"vsa": {
+		"statement": other, "passed": true, "subject_matches": true, "bundle": bundle, "entry": 77,
+		"signer_role": "agent", "signer": "agent:auditor",
+	},
+}
+
+controller := {"id": "agent:release-controller", "kind": "agent", "owner": "person:dana", "role": "release-controller"}
+
+rollout_plan := {
+	"service": "storefront", "environment": "production", "artifact": artifact, "last_good": stable,
+	"steps": [{"weight": 5, "segments": []}, {"weight": 25, "segments": ["desktop"]}, {"weight": 100, "segments": []}],
+	"ceiling": 100, "warm": true, "origin": "built-in",
+}
+
+# start_rollout in production, nobody asked yet.
+start := {
+	"version": 1, "now_ms": 1790000000000, "principal": controller, "operator": operator, "change": change, "facts": known,
+	"action": {
+		"tool": "start_rollout", "category": "production_orchestration", "environment": "production", "service": "storefront",
+		"digest": start_digest, "parameters": rollout_plan, "plan": "", "change": "d-1", "dry_run": false,
+	},
+	"grant": null, "retreat": null,
+	"state": {
+		"stop": false, "freeze_all": false, "freeze_window": false, "incident_mode": false, "bundle_digest": bundle,
+		"session": {"integrity": "trusted"}, "budget": {"observed": 3, "limit": 100},
+		"target": {"stable": stable, "canary": "", "weight": 0},
+	},
+}
+
+grant := {
+	"id": "g-1", "kind": "plan", "approver": "person:oncall", "approver_role": "sre-oncall", "signature_verified": true,
+	"action_digest": start_digest, "plan_digest": plan_digest, "evidence_digest_matches": true, "bundle_digest": bundle,
+	"expires_at_ms": 1790000600000, "uses_left": 9, "revoked": false, "plan": rollout_plan,
+}
+
+retreat := {"last_good": stable, "authorised": true}
+
+# The same question about another tool. The parameters are laid anew: `object.union` cannot take keys away.
+asking(tool, category, parameters) := object.union(object.remove(start, ["action"]), {"action": {
+	"tool": tool, "category": category, "environment": "production", "service": "storefront", "digest": other,
+	"parameters": parameters, "plan": plan_digest, "change": "d-1", "dry_run": false,
+}})
+
+# The door's answer to a question with some parts changed.
+door(question, changed) := decision if {
+	decision := data.bywire.action.decision with input as object.union(question, changed)
+}
+
+# The gate's question about a release, and its answer with some parts changed.
+release := object.union(start, {"principal": {"id": "agent:auditor", "role": "auditor"}, "action": {"tool": "verify_release"}})
+
+gate(changed) := decision if {
+	decision := data.bywire.gate.decision with input as object.union(release, changed)
+}
+
+fires(decision, effect, rule) if {
+	decision.effect == effect
+	some reason in decision.reasons
+	reason.rule == rule
+	reason.hard == object.get(data.bywire.table.hard_rules, rule, false)
+}
+
+# Everything else about the answer is as good as it can be.
+quiet(decision, effect, rule) if {
+	decision.effect == effect
+	count(decision.reasons) > 0
+	every reason in decision.reasons {
+		reason.rule != rule
+	}
+}
+
+# A table that names a posture nobody has given a meaning: nothing objects, nothing allows.
+odd_table := {"odd_tool": {
+	"row": "Odd", "category": "read", "principals": [], "evidence": [], "obligations": [],
+	"environments": {"production": {"posture": "odd"}},
+}}
+
+undecided := decision if {
+	decision := data.bywire.action.decision with input as asking("odd_tool", "read", {})
+		with data.bywire.table.capabilities as odd_table
+}
+
+gate_undecided := decision if {
+	decision := data.bywire.gate.decision with input as release with data.bywire.gate.passed as set()
+}
+
+many_manifests := [workload | some _ in split(concat("", [padding, padding]), "")]
+
+padding := "................................................................................................................................................................................................................................................................................................................................"

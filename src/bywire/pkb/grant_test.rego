@@ -1,0 +1,43 @@
+package bywire.grant_test
+
+import data.bywire.fixtures
+
+test_fires_allow_grant if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "allow.grant")
+
+test_quiet_allow_grant if fixtures.quiet(fixtures.door(fixtures.start, {}), "approval_needed", "allow.grant")
+
+test_fires_grant_signature_invalid if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"signature_verified": false})}), "deny", "grant.signature_invalid")
+
+test_quiet_grant_signature_invalid if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "grant.signature_invalid")
+
+test_fires_grant_approver_not_person if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approver": "agent:auditor"})}), "deny", "grant.approver_not_person")
+
+test_quiet_grant_approver_not_person if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "grant.approver_not_person")
+
+test_fires_grant_revoked if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"revoked": true})}), "deny", "grant.revoked")
+
+test_quiet_grant_revoked if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "grant.revoked")
+
+test_fires_grant_expired if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"expires_at_ms": 1790000000000})}), "approval_needed", "grant.expired")
+
+test_quiet_grant_expired if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"expires_at_ms": 1790000000001})}), "allow", "grant.expired")
+
+test_fires_grant_used_up if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"uses_left": 0})}), "approval_needed", "grant.used_up")
+
+test_quiet_grant_used_up if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"uses_left": 1})}), "allow", "grant.used_up")
+
+test_fires_grant_bundle_changed if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"bundle_digest": fixtures.other})}), "approval_needed", "grant.bundle_changed")
+
+test_quiet_grant_bundle_changed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {})}), "allow", "grant.bundle_changed")
+
+test_fires_grant_evidence_changed if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"evidence_digest_matches": false})}), "approval_needed", "grant.evidence_changed")
+
+test_quiet_grant_evidence_changed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {})}), "allow", "grant.evidence_changed")
+
+test_fires_grant_role_not_allowed if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approver_role": "database-owner"})}), "approval_needed", "grant.role_not_allowed")
+
+test_quiet_grant_role_not_allowed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approver_role": "service-owner"})}), "allow", "grant.role_not_allowed")
+
+test_fires_grant_action_mismatch if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"action_digest": fixtures.other})}), "approval_needed", "grant.action_mismatch")
+
+test_quiet_grant_action_mismatch if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"kind": "single"})}), "allow", "grant.action_mismatch")

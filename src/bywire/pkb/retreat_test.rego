@@ -1,0 +1,27 @@
+package bywire.retreat_test
+
+import data.bywire.fixtures
+
+test_fires_allow_retreat if fixtures.fires(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat}), "allow", "allow.retreat")
+
+test_quiet_allow_retreat if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.other}), {"retreat": fixtures.retreat}), "approval_needed", "allow.retreat")
+
+test_fires_rollback_target_missing if fixtures.fires(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": ""}), {"retreat": {"last_good": "", "authorised": true}}), "deny", "rollback.target_missing")
+
+test_quiet_rollback_target_missing if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat}), "allow", "rollback.target_missing")
+
+test_fires_rollback_irreversible_migration if fixtures.fires(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"change": {"migrations": [{"path": "migrations/8.sql", "reversible": false}]}}), "deny", "rollback.irreversible_migration")
+
+test_quiet_rollback_irreversible_migration if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {}), "approval_needed", "rollback.irreversible_migration")
+
+test_fires_allow_settle if fixtures.fires(fixtures.door(fixtures.asking("settle_release", "environment_write", {"artifact": fixtures.artifact}), {"retreat": fixtures.retreat}), "allow", "allow.settle")
+
+test_quiet_allow_settle if fixtures.quiet(fixtures.door(fixtures.asking("settle_release", "environment_write", {"artifact": fixtures.artifact}), {"retreat": fixtures.retreat, "state": {"target": {"canary": fixtures.artifact, "weight": 5}}}), "approval_needed", "allow.settle")
+
+test_a_retreat_passes_everything_but_a_general_freeze if fixtures.quiet(
+	fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {
+		"retreat": fixtures.retreat, "facts": {"vsa": null},
+		"state": {"stop": true, "freeze_window": true, "session": {"integrity": "tainted"}, "budget": {"observed": 100}},
+	}),
+	"allow", "state.stopped",
+)

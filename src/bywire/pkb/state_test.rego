@@ -1,0 +1,23 @@
+package bywire.state_test
+
+import data.bywire.fixtures
+
+test_fires_state_stopped if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"stop": true}}), "deny", "state.stopped")
+
+test_quiet_state_stopped if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"stop": true}}), "allow", "state.stopped")
+
+test_fires_state_frozen_all if fixtures.fires(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"freeze_all": true}}), "deny", "state.frozen_all")
+
+test_quiet_state_frozen_all if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat}), "allow", "state.frozen_all")
+
+test_fires_state_freeze_window if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"freeze_window": true}}), "deny", "state.freeze_window")
+
+test_quiet_state_freeze_window if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"freeze_window": true}}), "allow", "state.freeze_window")
+
+test_fires_state_journal_missing if fixtures.fires(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"journal": false}}), "deny", "state.journal_missing")
+
+test_quiet_state_journal_missing if fixtures.quiet(fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"journal": true}}), "allow", "state.journal_missing")
+
+test_fires_state_budget_exhausted if fixtures.fires(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {"state": {"budget": {"observed": 100}}}), "deny", "state.budget_exhausted")
+
+test_quiet_state_budget_exhausted if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {"state": {"budget": {"observed": 99}}}), "allow", "state.budget_exhausted")

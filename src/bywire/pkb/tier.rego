@@ -1,0 +1,69 @@
+# The risk tier, recomputed (RULES 1): the highest of what was declared, what the operator set and what was touched.
+package bywire.tier
+
+import data.bywire.facts
+
+ranks := data.bywire.table.tiers.rank
+
+order := data.bywire.table.tiers.order
+
+# A word that names no tier counts as the highest.
+rank_of(name) := object.get(ranks, name, 3)
+
+criticality := object.get(input, ["operator", "criticality"], null)
+
+raises contains {"by": "declared", "value": declared, "rank": rank_of(declared)} if {
+	declared := object.get(input, ["change", "declared_tier"], null)
+}
+
+raises contains {"by": "tier_floor", "value": minimum, "rank": rank_of(minimum)} if {
+	minimum := object.get(input, ["operator", "tier_floor"], null)
+}
+
+raises contains {"by": "criticality", "value": criticality, "rank": rank_of(minimum)} if {
+	minimum := object.get(data.bywire.table.tiers.criticality, criticality, "high")
+}
+
+raises contains {"by": "touches_intent", "value": "bywire.yaml", "rank": 3} if {
+	object.get(input, ["change", "touches_intent"], null) != false
+}
+
+raises contains {"by": "touches_intent", "value": path, "rank": 3} if {
+	some path in regex.find_n(`(?im)^(.*/)?bywire\.ya?ml$`, paths, 1)
+}
+
+raises contains {"by": class, "value": path, "rank": 3} if {
+	some class, pattern in data.bywire.table.path_classes
+	some path in regex.find_n(pattern, paths, 1)
+}
+
+raises contains {"by": "deployment_manifests", "value": path, "rank": 3} if {
+	some manifest in facts.objects_at(["facts", "manifests"])
+	path := object.get(manifest, "path", null)
+	path in changed
+}
+
+raises contains {"by": "irreversible_migration", "value": path, "rank": 3} if {
+	some migration in facts.objects_at(["change", "migrations"])
+	object.get(migration, "reversible", null) != true
+	path := object.get(migration, "path", null)
+}
+
+# One subject for every pattern: a class costs one match, however many paths the change has.
+paths := concat("\n", [path | some path in changed; is_string(path)])
+
+changed := facts.list_at(["change", "paths"])
+
+raises contains {"by": "malformed_paths", "value": null, "rank": 3} if not facts.is_list_of_strings(["change", "paths"])
+
+rank := max([raise.rank | some raise in raises])
+
+default level := "high"
+
+level := order[rank]
+
+default because := []
+
+because := [{"by": raise.by, "value": raise.value} | some raise in raises; raise.rank == rank; rank > 0]
+
+obligation := {"kind": "tier", "tier": level, "because": because}

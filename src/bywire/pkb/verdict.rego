@@ -1,0 +1,24 @@
+# One shape for every answer, with hard rules marked from the listed set.
+package bywire.verdict
+
+document(effect, reasons, obligations, tier, required) := {
+	"effect": effect,
+	"reasons": [marked |
+		some reason in reasons
+		marked := {"rule": reason.rule, "facts": reason.facts, "hard": is_hard(reason.rule)}
+	],
+	"obligations": obligations,
+	"tier": tier,
+	"required": required,
+}
+
+# An allowance never names a hard rule, so the set need not be consulted.
+allowed(reasons, obligations, tier) := {
+	"effect": "allow",
+	"reasons": [{"rule": reason.rule, "facts": reason.facts, "hard": false} | some reason in reasons],
+	"obligations": obligations,
+	"tier": tier,
+	"required": {},
+}
+
+is_hard(rule) := object.get(data.bywire.table.hard_rules, rule, false)

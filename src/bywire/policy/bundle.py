@@ -1,0 +1,157 @@
+"""A policy bundle: a content-addressed set of Rego modules and tables, parsed from bytes and nothing else.
+
+Files of a bundle, by path: `manifest.json`; `**/*.rego`, the modules; `table/NAME.json`, mounted at
+`data.bywire.table.NAME`. Two kinds travel with it and decide nothing, so they do not count towards the digest:
+`**/*_test.rego` and `messages.json`. Anything else refuses the whole bundle.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+import rfc8785
+
+from bywire.model.errors import PolicyError
+from bywire.seal.digest import sha256_hex
+
+FILES_MAX = 256
+FILE_BYTES_MAX = 256 * 1024
+BUNDLE_BYTES_MAX = 2 * 1024 * 1024
+INPUT_VERSION = 1
+
+_PATH = re.compile(r"(?:[a-z0-9][a-z0-9_-]*/){0,4}[a-z0-9][a-z0-9_-]*\.(?:rego|json)")
+_TABLE = re.compile(r"table/([a-z][a-z0-9_]*)\.json")
+_MANIFEST = "manifest.json"
+_MESSAGES = "messages.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a bundle says of itself: its revision, the input version it reads and the rules that answer."""
+
+    revision: Annotated[int, msgspec.Meta(ge=1)]
+    input_version: int
+    entrypoints: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=r"^data\.bywire(\.[a-z_]+)+$")], ...],
+        msgspec.Meta(min_length=1, max_length=16),
+    ]
+
+
+class Module(msgspec.Struct, frozen=True):
+    """One Rego file: its path inside the bundle and its text."""
+
+    path: str
+    source: str
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A parsed bundle. `tables` maps a table's name to its JSON value; `digest` is `bundle_digest` of its files."""
+
+    manifest: Manifest
+    modules: tuple[Module, ...]
+    tables: dict[str, Any]
+    tests: tuple[Module, ...]
+    messages: dict[str, Any]
+    digest: str
+
+    def data_json(self) -> str:
+        """The data document that the modules see: `{"bywire": {"table": tables}}`."""
+        return msgspec.json.encode({"bywire": {"table": self.tables}}, order="sorted").decode()
+
+
+def bundle_digest(files: Mapping[str, bytes]) -> str:
+    """sha256 hex over JCS of `{files: {path: sha256}, input_version, revision}`, tests and messages left out."""
+    manifest = _manifest(files)
+    counted = {path: sha256_hex(body) for path, body in files.items() if _decides(path)}
+    named: dict[str, Any] = {"files": counted, "input_version": manifest.input_version, "revision": manifest.revision}
+    return sha256_hex(rfc8785.dumps(named))
+
+
+def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
+    """Parse `files` (path -> bytes) into a Bundle.
+
+    Raises PolicyError `bundle_too_large`, `bundle_path`, `bundle_manifest`, `bundle_encoding`, `bundle_table`.
+    """
+    _check_sizes(files)
+    texts = {path: _text(path, body) for path, body in sorted(files.items())}
+    rego = {path: text for path, text in texts.items() if path.endswith(".rego")}
+    return Bundle(
+        manifest=_manifest(files),
+        modules=tuple(Module(path, text) for path, text in rego.items() if _decides(path)),
+        tables={m[1]: _table(path, text) for path, text in texts.items() if (m := _TABLE.fullmatch(path))},
+        tests=tuple(Module(path, text) for path, text in rego.items() if not _decides(path)),
+        messages=_table(_MESSAGES, texts[_MESSAGES]) if _MESSAGES in texts else {},
+        digest=bundle_digest(files),
+    )
+
+
+def _decides(path: str) -> bool:
+    return not path.endswith("_test.rego") and path != _MESSAGES
+
+
+def _check_sizes(files: Mapping[str, bytes]) -> None:
+    total = sum(len(body) for body in files.values())
+    if len(files) > FILES_MAX or total > BUNDLE_BYTES_MAX:
+        raise PolicyError(
+            f"the policy bundle has {len(files)} files and {total} bytes; at most {FILES_MAX} and {BUNDLE_BYTES_MAX}",
+            code="bundle_too_large",
+            next_step="split the tables or drop what no rule reads",
+        )
+    for path, body in files.items():
+        if not _PATH.fullmatch(path) or (path.endswith(".json") and not _is_known_json(path)):
+            raise PolicyError(
+                f"{path!r} is no file of a policy bundle",
+                code="bundle_path",
+                next_step="keep manifest.json, messages.json, table/NAME.json and *.rego, in lower case",
+            )
+        if len(body) > FILE_BYTES_MAX:
+            raise PolicyError(
+                f"{path} has {len(body)} bytes; at most {FILE_BYTES_MAX}",
+                code="bundle_too_large",
+                next_step="split the file by topic",
+            )
+
+
+def _is_known_json(path: str) -> bool:
+    return path in {_MANIFEST, _MESSAGES} or _TABLE.fullmatch(path) is not None
+
+
+def _manifest(files: Mapping[str, bytes]) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(files[_MANIFEST], type=Manifest)
+    except (KeyError, msgspec.DecodeError) as error:
+        raise PolicyError(
+            f"the policy bundle has no valid manifest.json: {error}",
+            code="bundle_manifest",
+            next_step='write {"revision": 1, "input_version": 1, "entrypoints": ["data.bywire.action.decision"]}',
+        ) from error
+    if manifest.input_version != INPUT_VERSION:
+        raise PolicyError(
+            f"the bundle reads input version {manifest.input_version}; this release writes version {INPUT_VERSION}",
+            code="bundle_manifest",
+            next_step="use a bundle made for this release",
+        )
+    return manifest
+
+
+def _text(path: str, body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise PolicyError(
+            f"{path} is not UTF-8 at byte {error.start}",
+            code="bundle_encoding",
+            next_step="save the file as UTF-8",
+        ) from error
+
+
+def _table(path: str, text: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise PolicyError(
+            f"{path} is not a JSON object: {error}",
+            code="bundle_table",
+            next_step="correct the JSON at the byte named",
+        ) from error
+    return table
