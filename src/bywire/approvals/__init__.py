@@ -1,0 +1,1 @@
+"""What a person signs, and what that signature then permits: packet, approval, grant."""

@@ -1,0 +1,82 @@
+"""What a person is shown before they sign: built from verified facts, with what speaks against stated first."""
+
+from typing import Any
+
+from bywire.approvals.packet import Packet, evidence_digest, packet_id
+from bywire.gateway.canonical import action_json
+from bywire.gateway.contract import Contract
+from bywire.model.action import CanonicalAction
+from bywire.model.decision import Decision
+from bywire.seal import jcs
+
+PLAN_TOOL = "start_rollout"
+
+
+def build_packet(
+    action: CanonicalAction,
+    contract: Contract,
+    decision: Decision,
+    policy_input: dict[str, Any],
+    *,
+    ttl_seconds: int,
+    prose: str = "",
+) -> Packet:
+    """The packet for one action that needs a person. Pure: the same question gives the same packet."""
+    now_ms = policy_input["now_ms"]
+    bound = evidence_digest(action.evidence)
+    plan = dict(action.parameters) if action.tool == PLAN_TOOL else None
+    required = next((item for item in decision.obligations if item.get("kind") == "approval"), {})
+    return Packet(
+        id=packet_id(action.digest, bound, decision.bundle_digest, now_ms),
+        action=dict(action_json(action)),
+        action_digest=action.digest,
+        evidence=action.evidence,
+        evidence_digest=bound,
+        bundle_digest=decision.bundle_digest,
+        environment=action.environment,
+        service=action.service,
+        requester=action.principal,
+        target=dict(policy_input["state"]["target"]),
+        plan=plan,
+        plan_digest=jcs.digest(plan) if plan else "",
+        tier=str(required.get("tier", "high")),
+        approver_roles=tuple(required.get("roles", ())),
+        requested_at_ms=now_ms,
+        expires_at_ms=now_ms + ttl_seconds * 1000,
+        undo=contract.undo,
+        expected=contract.expected,
+        missing=_missing(policy_input.get("facts", {})),
+        contrary=_contrary(policy_input.get("facts", {})),
+        uncertain=_uncertain(policy_input.get("facts", {})),
+        prose=prose,
+    )
+
+
+def _missing(facts: dict[str, Any]) -> tuple[str, ...]:
+    wanted = {"tests": "test report", "provenance": "provenance", "sbom": "SBOM", "plan": "plan", "vsa": "gate verdict"}
+    return tuple(f"no {label}" for name, label in wanted.items() if not facts.get(name))
+
+
+def _contrary(facts: dict[str, Any]) -> tuple[str, ...]:
+    found = []
+    evaluation = facts.get("evaluation") or {}
+    if evaluation.get("passed", 0) < evaluation.get("cases", 0):
+        found.append(
+            f"assistant evaluation: {evaluation['cases'] - evaluation['passed']} of {evaluation['cases']} fail"
+        )
+    found += [f"earlier rollout of this artifact: {text}" for text in facts.get("earlier_rollouts", ())]
+    return tuple(found)
+
+
+def _uncertain(facts: dict[str, Any]) -> tuple[str, ...]:
+    found = []
+    provenance = facts.get("provenance") or {}
+    if provenance and provenance.get("level", 0) < 2:
+        found.append("provenance is SLSA L1: the build ran on this host, not on an isolated builder")
+    tests = facts.get("tests") or {}
+    if tests.get("isolation") == "none":
+        found.append("tests ran without isolation: they could have read what the operator can")
+    sbom = facts.get("sbom") or {}
+    if sbom and sbom.get("completeness", 0) < 1:
+        found.append(f"SBOM completeness is {sbom['completeness']:.0%}")
+    return tuple(found)

@@ -1,0 +1,82 @@
+"""Redaction at the door: raw in, canonical out (RULES 4).
+
+Each secret is replaced by its type and an HMAC under the workspace key: equal secrets stay comparable, and nobody can
+test guesses without the key, as they could with a plain hash. When in doubt a text is taken for a secret.
+"""
+
+import hashlib
+import hmac
+import re
+from typing import Any
+
+REDACTOR_VERSION = "redactor/1"
+# No pattern may scan the same text from many starts: a quantifier without a bound either ends at what a new start needs
+# or belongs to a match that can no longer fail. Adversarial texts in tests/unit/gateway keep it so.
+_NAME = r"(?i:pass(?:word|wd|phrase|code)|secret|token|credential|(?:api|access|private|client)[_-]?key)"
+_QUOTE = r"\\?[\"']?"
+_ASSIGN = r"\s{0,4}(?:=>|:=|[=:])\s{0,4}"
+_PATTERNS = {
+    "private_key": r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----[^-]*+(?:-(?!----)[^-]*+)*+"
+    r"(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY-----)?",
+    "aws_key": r"(?:AKIA|ASIA)[A-Z0-9]{16}",
+    "github_token": r"gh[pousr]_[A-Za-z0-9_]{36,}+|github_pat_[A-Za-z0-9_]{22,}+",
+    "gitlab_token": r"glpat-[A-Za-z0-9_-]{20,}+",
+    "slack_token": r"xox[a-z]-[A-Za-z0-9-]{10,}+",
+    "jwt": r"eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]++)*+",
+    "model_key": r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}+",
+    "url_credential": r"://[^\s/:@]*+:[^\s/@]++@",
+    "authorization": rf"(?i:authorization){_QUOTE}{_ASSIGN}{_QUOTE}[^\s\"',;&]++(?:[ ]{{1,4}}[^\s\"',;&]++)?"
+    r"|(?i:bearer)[ ]{1,4}[A-Za-z0-9._~+/=-]{8,}+",
+    "assigned_secret": rf"{_NAME}[A-Za-z0-9_-]{{0,32}}{_QUOTE}{_ASSIGN}"
+    r"(?:\\?\"[^\"\n]++|\\?'[^'\n]++|[^\s\"',;&]{4,}+)",
+}
+_ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
+# Every pattern above needs one of these; most strings hold none and skip the expensive search.
+_HINT = re.compile(r"[-=:_]|AKIA|ASIA|eyJ|(?i:bearer)")
+_REDACTED = {"text", "secrets"}
+_LITERAL = {"literal"}
+
+
+class Redactor:
+    """Turns raw JSON values into canonical ones. Deterministic for one workspace key; different values stay different.
+
+    A string with secrets becomes `{"text", "secrets"}`. An object that only looks like that becomes `{"literal"}`.
+    """
+
+    def __init__(self, workspace_key: bytes) -> None:
+        self._key = workspace_key
+
+    def canonical(self, value: Any) -> Any:
+        """`value` with every secret replaced; object keys are redacted too."""
+        if isinstance(value, str):
+            return self._string(value)
+        if isinstance(value, dict):
+            plain = {self._name(str(key)): self.canonical(item) for key, item in value.items()}
+            return {"literal": plain} if value.keys() in (_REDACTED, _LITERAL) else plain
+        if isinstance(value, list | tuple):
+            return [self.canonical(item) for item in value]
+        return value
+
+    def display(self, text: str) -> str:
+        """`text` for people: secrets shown as `[type]`."""
+        if _HINT.search(text) is None:
+            return text
+        return _ANY.sub(lambda match: f"[{match.lastgroup}]", text)
+
+    def _string(self, text: str) -> Any:
+        if _HINT.search(text) is None or (first := _ANY.search(text)) is None:
+            return text
+        secrets = [
+            {"type": str(match.lastgroup), "hmac": self._mac(match)} for match in _ANY.finditer(text, first.start())
+        ]
+        return {"text": self.display(text), "secrets": secrets}
+
+    def _name(self, key: str) -> str:
+        """An object's key: still a string, and two secrets are still two keys."""
+        if _HINT.search(key) is None:
+            return key
+        return _ANY.sub(lambda match: f"[{match.lastgroup}:{self._mac(match)}]", key)
+
+    def _mac(self, match: re.Match[str]) -> str:
+        secret = match.group().encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, b"secret\x00" + secret, hashlib.sha256).hexdigest()
