@@ -1,0 +1,1 @@
+"""Roles as contracts, and the built-in deterministic workers that can fill them."""
