@@ -1,0 +1,147 @@
+"""Carries rollout actions out on the local target: fenced by epoch, preconditioned on version, idempotent by key."""
+
+from typing import Any
+
+import msgspec
+
+from bywire.adapters.local_target_client import LocalTarget
+from bywire.adapters.releases import Releases
+from bywire.gateway.ports import IntentRow
+from bywire.model.errors import TargetError
+from bywire.model.intent import ServiceIntent
+from bywire.model.operator import JudgeLimits
+from bywire.seal.digest import sha256_hex
+
+USER_HEADER = "x-user-id"
+DEFAULT_SEGMENT_HEADER = "x-client-segment"
+DEFAULT_SLOW_MS = 500.0
+
+
+class TargetExecutor:
+    """`gateway.ports.Executor` over the local target.
+
+    `intent` is the service intent in force (protected base revision); it is None before the first delivery read it.
+    """
+
+    def __init__(self, target: LocalTarget, releases: Releases, judge: JudgeLimits) -> None:
+        self._target = target
+        self._releases = releases
+        self._judge = judge
+        self.intent: ServiceIntent | None = None
+
+    def observe(self) -> dict[str, Any]:
+        """Version, digests and weight as they are now."""
+        return _brief(self._target.ensure_running())
+
+    def read(self, tool: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Answer get_deployment_status and read_telemetry."""
+        if tool == "read_telemetry":
+            rows = self._target.telemetry(parameters["since_interval"])
+            return {"intervals": msgspec.to_builtins(rows)}
+        return self._target.ensure_running()
+
+    def execute(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:
+        """One action. TargetError when the target refused; TimeoutError when nobody knows."""
+        try:
+            return self._carry_out(row, parameters)
+        except TargetError as error:
+            if error.code == "target_unreachable":
+                raise TimeoutError(error.message) from error
+            raise
+
+    def query(self, row: IntentRow) -> dict[str, Any] | None:
+        """What the target recorded under the key; None when it never finished it."""
+        record = self._target.query(_key(row))
+        return record["result"] if record and record["done"] else None
+
+    def _carry_out(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: C901  one case a tool  # noqa: C901  one case a tool
+        target, key, epoch = self._target, _key(row), row.epoch
+        version = int(row.precondition.get("version") or 0)
+        match row.tool:
+            case "start_rollout":
+                return self._configure()
+            case "deploy_release":
+                intent = self._intent()
+                if intent.start is None:
+                    raise TargetError(
+                        "bywire.yaml says no way to start the service",
+                        code="start_missing",
+                        next_step="add `commands.start` on the base branch",
+                    )
+                return target.stage(
+                    key=key,
+                    epoch=epoch,
+                    expect_version=version,
+                    digest=parameters["artifact"],
+                    artifact_dir=self._releases.tree(parameters["artifact"]),
+                    start=intent.start,
+                    env={},
+                )
+            case "warm_release":
+                warm = self._intent().warm
+                if warm is None:
+                    raise TargetError(
+                        "bywire.yaml declares no warm-up", code="warm_missing", next_step="add `commands.warm`"
+                    )
+                return target.warm(
+                    key=key,
+                    epoch=epoch,
+                    digest=parameters["artifact"],
+                    path=warm.path,
+                    timeout_seconds=warm.timeout_seconds,
+                )
+            case "set_canary_weight":
+                return target.set_weight(
+                    key=key,
+                    epoch=epoch,
+                    expect_version=version,
+                    digest=parameters["artifact"],
+                    weight=parameters["weight"],
+                    segments=parameters["segments"],
+                    lease_seconds=parameters["lease_seconds"],
+                )
+            case "renew_canary_lease":
+                return target.renew(
+                    epoch=epoch, digest=parameters["artifact"], lease_seconds=parameters["lease_seconds"]
+                )
+            case "promote_release":
+                return target.promote(key=key, epoch=epoch, expect_version=version, digest=parameters["artifact"])
+            case "rollback_release":
+                return target.retreat(key=key, epoch=epoch, digest_to=parameters["to"])
+            case "settle_release":
+                return target.settle(epoch=epoch)
+        raise TargetError(f"the local target cannot {row.tool}", code="unsupported", next_step="bywire doctor")
+
+    def _configure(self) -> dict[str, Any]:
+        intent = self._intent()
+        slow = [sli.threshold_ms for sli in intent.slis if sli.kind == "slow"]
+        return self._target.configure(
+            segment_header=intent.segments.header if intent.segments else DEFAULT_SEGMENT_HEADER,
+            segments=intent.segments.values if intent.segments else (),
+            slow_threshold_ms=slow[0] if slow else DEFAULT_SLOW_MS,
+            interval_seconds=self._judge.interval_seconds,
+            user_header=USER_HEADER,
+        )
+
+    def _intent(self) -> ServiceIntent:
+        if self.intent is None:
+            raise TargetError("no service intent was read", code="intent_missing", next_step="bywire deliver")
+        return self.intent
+
+
+def _key(row: IntentRow) -> str:
+    """The target's key: bounded, and different for every intent."""
+    return sha256_hex(row.key.encode())
+
+
+def _brief(status: dict[str, Any]) -> dict[str, Any]:
+    stable, canary = status.get("stable") or {}, status.get("canary") or {}
+    return {
+        "version": status["version"],
+        "stable": stable.get("digest", ""),
+        "canary": canary.get("digest", ""),
+        # Percent as a whole number of hundredths would survive any JSON; whole percents are all that plans use.
+        "weight": round(canary.get("weight", 0)),
+        "last_good": status.get("last_good", ""),
+        "interval": status.get("interval_now", 0),
+    }
