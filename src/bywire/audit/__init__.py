@@ -1,0 +1,1 @@
+"""Looking back: every decision made again, every delivery exported so that a stranger can check it."""

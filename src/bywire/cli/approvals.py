@@ -1,0 +1,160 @@
+"""`bywire approvals`: what waits for a person, and the person's answer, signed with their own key."""
+
+import os
+from typing import Any
+
+import click
+import msgspec
+from rich.panel import Panel
+from rich.table import Table
+
+from bywire.adapters.sqlite_approvals import ApprovalRow
+from bywire.cli.main import Place
+from bywire.cli.output import EXIT_DENIED, console, finish, print_json
+from bywire.cli.workspace import workspace
+from bywire.model.errors import ConflictError
+from bywire.wiring.approving import decide_approval
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def approvals() -> None:
+    """Requests that need a person: list, show, approve, deny."""
+
+
+@approvals.command("list")
+@as_json_option
+@click.pass_obj
+def list_(place: Place, *, as_json: bool) -> None:
+    """Every request, newest first."""
+    with workspace(place) as opened:
+        rows, now_ms = opened.approvals.rows(), opened.clock.now_ms()
+    if as_json:
+        print_json([_summary(row, now_ms) for row in rows])
+        return
+    table = Table("id", "state", "action", "service", "environment", "requester", "expires in", box=None)
+    for row in rows:
+        summary = _summary(row, now_ms)
+        left = f"{summary['expires_in_seconds']} s" if summary["expires_in_seconds"] > 0 else "expired"
+        packet = row.packet
+        table.add_row(
+            packet.id,
+            summary["state"],
+            packet.action["tool"],
+            packet.service,
+            packet.environment,
+            packet.requester,
+            left,
+        )
+    console().print(table if rows else "nothing waits for approval")
+
+
+@approvals.command()
+@click.argument("approval_id")
+@as_json_option
+@click.pass_obj
+def show(place: Place, approval_id: str, *, as_json: bool) -> None:
+    """The whole packet: exactly what a signature would cover."""
+    with workspace(place) as opened:
+        row, now_ms = _row(opened.approvals.row(approval_id), approval_id), opened.clock.now_ms()
+    if as_json:
+        print_json({**_summary(row, now_ms), "packet": row.packet.as_json(), "packet_digest": row.packet.digest})
+        return
+    _print_packet(row, now_ms)
+
+
+@approvals.command()
+@click.argument("approval_id")
+@click.option("--as", "person", required=True, help="Who approves, e.g. oncall.")
+@click.option("--role", default="", help="The role you approve in (default: your first that fits).")
+@click.option("--reason", default="", help="Why; kept with the approval.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@as_json_option
+@click.pass_obj
+def approve(place: Place, approval_id: str, person: str, role: str, reason: str, *, yes: bool, as_json: bool) -> None:
+    """Sign the packet: this action, this evidence, this policy, until it expires."""
+    _decide(place, approval_id, person, role, reason, "approved", yes=yes, as_json=as_json)
+
+
+@approvals.command()
+@click.argument("approval_id")
+@click.option("--as", "person", required=True, help="Who denies.")
+@click.option("--role", default="", help="The role you deny in.")
+@click.option("--reason", default="", help="Why; kept with the denial.")
+@as_json_option
+@click.pass_obj
+def deny(place: Place, approval_id: str, person: str, role: str, reason: str, *, as_json: bool) -> None:
+    """Sign a refusal."""
+    _decide(place, approval_id, person, role, reason, "denied", yes=True, as_json=as_json)
+
+
+def _decide(
+    place: Place, approval_id: str, person: str, role: str, reason: str, verdict: str, *, yes: bool, as_json: bool
+) -> None:
+    with workspace(place) as opened:
+        row = _row(opened.approvals.row(approval_id), approval_id)
+        if not as_json:
+            _print_packet(row, opened.clock.now_ms())
+        if not yes and not click.confirm("Sign this?", default=False):
+            finish(EXIT_DENIED)
+        entry = decide_approval(opened, row, person, role, reason, verdict, _passphrase)
+    result = {"id": approval_id, "verdict": verdict, "by": f"person:{person}", "entry": entry}
+    if as_json:
+        print_json(result)
+    else:
+        console().print(f"[green]{verdict}[/] {approval_id} by person:{person}, ledger entry #{entry}")
+
+
+def _passphrase() -> bytes:
+    """Ask on the terminal; a key without one never gets here."""
+    return str(click.prompt("Passphrase of the approver key", hide_input=True)).encode()
+
+
+def _row(row: ApprovalRow | None, approval_id: str) -> ApprovalRow:
+    if row is None:
+        raise ConflictError(f"there is no approval {approval_id}", code="not_found", next_step="bywire approvals list")
+    return row
+
+
+def _summary(row: ApprovalRow, now_ms: int) -> dict[str, Any]:
+    left = max(0, (row.packet.expires_at_ms - now_ms) // 1000)
+    state = "expired" if row.verdict == "pending" and left == 0 else row.verdict
+    return {
+        "id": row.packet.id,
+        "state": state,
+        "action": row.packet.action["tool"],
+        "action_digest": row.packet.action_digest,
+        "service": row.packet.service,
+        "environment": row.packet.environment,
+        "requester": row.packet.requester,
+        "expires_in_seconds": left,
+        "uses_left": row.uses_left,
+    }
+
+
+def _print_packet(row: ApprovalRow, now_ms: int) -> None:
+    packet = row.packet
+    body = msgspec.json.format(msgspec.json.encode(packet.action["parameters"]), indent=2).decode()
+    lines = [
+        f"action       {packet.action['tool']} on {packet.service} in {packet.environment} ({packet.tier} tier)",
+        f"requested by {packet.requester}",
+        f"target now   {_brief(packet.target)}",
+        f"undo         {packet.undo}",
+        f"expected     {packet.expected}",
+        f"evidence     {len(packet.evidence)} statements, digest {packet.evidence_digest[:16]}",
+        f"policy       {packet.bundle_digest[:16]}",
+        f"state        {_summary(row, now_ms)['state']}, expires in {_summary(row, now_ms)['expires_in_seconds']} s",
+        f"may approve  {', '.join(packet.approver_roles) or 'any listed approver'}",
+    ]
+    lines += [f"missing      {text}" for text in packet.missing]
+    lines += [f"contrary     {text}" for text in packet.contrary]
+    lines += [f"uncertain    {text}" for text in packet.uncertain]
+    if packet.prose:
+        lines += [f"untrusted    {packet.prose}"]
+    text = os.linesep.join([*lines, "exact parameters:", body]).replace("[", r"\[")
+    console().print(Panel(text, title=f"{packet.id}  sha256 {packet.digest[:16]}", title_align="left"))
+
+
+def _brief(target: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {str(value)[:12]}" for name, value in sorted(target.items()) if value not in ("", None))

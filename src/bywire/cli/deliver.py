@@ -1,0 +1,151 @@
+"""`bywire deliver`: one change, from goal to production, through every gate."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from bywire.adapters import yaml_file
+from bywire.adapters.clock import pause
+from bywire.adapters.operator_dir import OperatorDirectory
+from bywire.cli.approvals import as_json_option
+from bywire.cli.main import Place
+from bywire.cli.output import (
+    EXIT_DENIED,
+    EXIT_ERROR,
+    EXIT_OK,
+    EXIT_PENDING,
+    console,
+    finish,
+    line,
+    print_denials,
+    print_json,
+)
+from bywire.cli.workspace import workspace
+from bywire.delivery.state import DeliveryState, Phase
+from bywire.model.errors import ConfigError
+from bywire.wiring.delivering import Delivering, WrittenPlan, run_to_rest
+
+CODES = {
+    Phase.SUCCESSFUL: EXIT_OK,
+    Phase.DENIED: EXIT_DENIED,
+    Phase.STOPPED: EXIT_DENIED,
+    Phase.ROLLED_BACK: EXIT_DENIED,
+    Phase.APPROVING: EXIT_PENDING,
+}
+
+
+@click.command()
+@click.option("--goal", required=True, help="What this change is for; kept with everything it leads to.")
+@click.option("--change", "branch", default="", help="The branch to deliver (default: the current one).")
+@click.option(
+    "--plan", "plan_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A rollout plan."
+)
+@click.option("--wait", "wait_seconds", default=0.0, help="Seconds to wait for an approval before exiting with 3.")
+@click.option("--dry-run", is_flag=True, help="Every check, no effect.")
+@as_json_option
+@click.pass_obj
+def deliver(
+    place: Place, goal: str, branch: str, plan_file: Path | None, wait_seconds: float, *, dry_run: bool, as_json: bool
+) -> None:
+    """Plan, build, test, audit, approve and roll out a change. Run it again to continue where it stopped."""
+    plan = read_plan(plan_file) if plan_file else None
+    with workspace(place, take_over=True) as opened, OperatorDirectory(opened.directory.path).lock("deliver"):
+        delivering = Delivering(opened)
+        state = delivering.begin(goal, branch or opened.repository.current_branch(), dry_run=dry_run, plan=plan)
+        story = Story(quiet=as_json, shown=0)
+        story.tell(state)
+        state = run_to_rest(
+            delivering,
+            state,
+            pause=pause,
+            seen=story.tell,
+            wait_seconds=wait_seconds,
+            now_ms=opened.clock.now_ms,
+        )
+    if as_json:
+        print_json(summary(state))
+    else:
+        closing(state)
+    finish(CODES.get(state.phase, EXIT_ERROR))
+
+
+def read_plan(path: Path) -> WrittenPlan:
+    """A rollout plan file. ConfigError `plan_invalid`."""
+    value = yaml_file.load(yaml_file.read_bytes(path), str(path))
+    try:
+        plan = msgspec.convert(value, WrittenPlan)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"{path}: {error}",
+            code="plan_invalid",
+            next_step="a plan has version: 1, steps: [{weight, segments}], warm and origin",
+        ) from error
+    weights = [step.weight for step in plan.steps]
+    if (
+        plan.version != 1
+        or not weights
+        or weights != sorted(weights)
+        or not all(1 <= weight <= 100 for weight in weights)
+    ):
+        raise ConfigError(
+            f"{path}: steps must rise and lie between 1 and 100",
+            code="plan_invalid",
+            next_step="for example steps: [{weight: 5}, {weight: 50}, {weight: 100}]",
+        )
+    return plan
+
+
+class Story:
+    """Prints each event of a delivery once."""
+
+    def __init__(self, *, quiet: bool, shown: int) -> None:
+        self._quiet = quiet
+        self._shown = shown
+
+    def tell(self, state: DeliveryState) -> None:
+        """Print what is new."""
+        if not self._quiet:
+            for event in state.events[self._shown :]:
+                line(event.text, event.entry, event.level)
+        self._shown = len(state.events)
+
+
+def summary(state: DeliveryState) -> dict[str, Any]:
+    """A delivery as JSON."""
+    plain: dict[str, Any] = msgspec.to_builtins(state)
+    plain.pop("rollout")
+    plain.pop("limits")
+    return {**plain, "exit_code": CODES.get(state.phase, EXIT_ERROR)}
+
+
+def closing(state: DeliveryState) -> None:
+    """What a person needs to know at the end, and what to do next."""
+    out = console()
+    if state.phase in {Phase.DENIED, Phase.STOPPED, Phase.FAILED}:
+        print_denials([reason for reason in state.reasons if reason], next_for(state))
+    if state.phase is Phase.DENIED and state.recourse:
+        for patch in state.recourse.get("patches", ()):
+            out.print(f"fix     {patch['path']}: {patch['explanation']}".replace("[", r"\["))
+        for command in state.recourse.get("commands", ()):
+            out.print(f"fix     {command['who']}: [cyan]{' '.join(command['argv'])} --change {fix_branch(state)}[/]")
+    if state.phase is Phase.ROLLED_BACK:
+        for reason in state.reasons:
+            out.print(f"why     {reason['facts'].get('explanation', reason['rule'])}".replace("[", r"\["))
+        out.print("next    [cyan]bywire rollout report[/]")
+    if state.phase is Phase.APPROVING:
+        out.print(f"pending [cyan]bywire approvals approve {state.approval_id} --as NAME[/], then deliver again")
+
+
+def fix_branch(state: DeliveryState) -> str:
+    """The branch to continue with after a denial."""
+    branch = (state.recourse or {}).get("fix_branch", "")
+    return str(branch or state.branch)
+
+
+def next_for(state: DeliveryState) -> str:
+    """The command that continues after a denial with an automatic answer; empty leaves each rule's own advice."""
+    if state.phase is Phase.DENIED and (state.recourse or {}).get("fix_branch"):
+        return f"bywire deliver --change {fix_branch(state)} --goal '{state.goal}'"
+    return ""

@@ -1,0 +1,89 @@
+"""How every command speaks: JSON on request, three lines for a denial, one clear message for an error."""
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bywire.adapters.knowledge_base import denial_messages
+from bywire.model.errors import BywireError
+
+EXIT_OK, EXIT_DENIED, EXIT_ERROR, EXIT_PENDING = 0, 1, 2, 3
+STYLES = {"good": "green", "bad": "bold red", "info": "default", "warn": "yellow"}
+
+
+class _MissingFacts(dict[str, Any]):
+    """Leaves a placeholder readable when a rule gave no such fact."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def console() -> Console:
+    """The console for people; plain text when not a terminal."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
+
+
+def denial(reason: dict[str, Any], next_command: str = "") -> tuple[str, str, str]:
+    """Rule, fact and next command of one reason (policy input version 1, `reasons`)."""
+    rule, facts = str(reason.get("rule", "unknown")), dict(reason.get("facts") or {})
+    known = denial_messages().get(rule)
+    values = _MissingFacts({name: _plain(value) for name, value in facts.items()})
+    if known is None:
+        said = str(facts.get("explanation") or facts.get("message") or facts.get("says") or json.dumps(facts))
+        return rule, said, next_command or str(facts.get("next_step") or "bywire explain")
+    return rule, known["says"].format_map(values), next_command or known["next"].format_map(values)
+
+
+def print_denials(reasons: list[dict[str, Any]], next_command: str = "") -> None:
+    """Three lines for each reason."""
+    out = console()
+    for reason in reasons:
+        rule, fact, following = denial(reason, next_command)
+        out.print(f"[bold red]denied[/]  {_literal(rule)}")
+        out.print(f"  fact  {_literal(fact)}")
+        out.print(f"  next  [cyan]{_literal(following)}[/]")
+
+
+def print_error(error: BywireError, *, as_json: bool) -> None:
+    """What happened, why, and what to do next."""
+    if as_json:
+        print_json({"error": error.as_json()})
+        return
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error[/]  {error.code}: {_literal(error.message)}")
+    if error.next_step:
+        err.print(f"  next  [cyan]{_literal(error.next_step)}[/]")
+
+
+def line(text: str, entry: int = -1, level: str = "info") -> None:
+    """One line of a story; names its ledger entry."""
+    place = f"#{entry}" if entry >= 0 else ""
+    console().print(f"[dim]{place:>6}[/]  [{STYLES[level]}]{_literal(text)}[/]")
+
+
+def finish(code: int) -> None:
+    """End the command with an exit code."""
+    sys.stdout.flush()
+    raise SystemExit(code)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return str(value)
+
+
+def _literal(text: str) -> str:
+    """Text from outside never becomes markup or terminal control."""
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return printable.replace("[", r"\[")

@@ -1,0 +1,20 @@
+"""How a command gets at its workspace, and how long it holds on to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bywire.cli.main import Place
+from bywire.wiring.workspace import Workspace, open_workspace
+
+
+@contextmanager
+def workspace(place: Place, *, take_over: bool = False, check: bool = True) -> Iterator[Workspace]:
+    """The workspace of `place`, closed afterwards.
+
+    `take_over` fences earlier processes off the target. `check` False opens even a damaged log, to examine it.
+    """
+    opened = open_workspace(place.repo, place.operator, take_over=take_over, check=check)
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -1,0 +1,1 @@
+"""Ticks state machines: load, send what is pending, transition, commit by compare-and-swap."""

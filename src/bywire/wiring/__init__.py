@@ -1,0 +1,1 @@
+"""Builds every concrete object from configuration; the only place that does."""

@@ -1,0 +1,45 @@
+"""A person's verdict on a packet: their key, their role, verified as any stranger would before it is stored."""
+
+from collections.abc import Callable
+
+from bywire.adapters.sqlite_approvals import ApprovalRow
+from bywire.approvals.grant import verify_approval
+from bywire.approvals.packet import sign_verdict
+from bywire.model.errors import EvidenceError
+from bywire.model.operator import OperatorConfig
+from bywire.model.principal import KeyRole
+from bywire.wiring.workspace import Workspace
+
+
+def decide_approval(
+    workspace: Workspace,
+    row: ApprovalRow,
+    person: str,
+    role: str,
+    reason: str,
+    verdict: str,
+    passphrase: Callable[[], bytes],
+) -> int:
+    """Sign and store; returns the ledger index.
+
+    Raises ConfigError `key_missing`, EvidenceError `approval_role`, ConflictError `approval_settled`.
+    """
+    principal = person if person.startswith("person:") else f"person:{person}"
+    chosen = role or _role(workspace.operator, principal, row.packet.approver_roles)
+    key = workspace.keys.load(KeyRole.APPROVER, principal, passphrase)
+    now_ms = workspace.clock.now_ms()
+    envelope = sign_verdict(row.packet, verdict, principal, chosen, reason, now_ms, key)
+    grant = verify_approval(envelope, workspace.trust)
+    return workspace.approvals.settle(grant, envelope, now_ms)
+
+
+def _role(operator: OperatorConfig, principal: str, wanted: tuple[str, ...]) -> str:
+    held = next((person.roles for person in operator.people if person.id == principal), ())
+    fitting = [role for role in held if not wanted or role in wanted]
+    if not fitting:
+        raise EvidenceError(
+            f"{principal} holds none of the roles that may approve this: {', '.join(wanted) or 'none listed'}",
+            code="approval_role",
+            next_step="ask a person who holds one; roles are listed in operator.yaml under people",
+        )
+    return fitting[0]

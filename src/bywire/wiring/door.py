@@ -1,0 +1,115 @@
+"""The door of a workspace, with what it knows of deliveries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bywire.adapters.repository_executor import RepositoryExecutor
+from bywire.adapters.target_executor import TargetExecutor
+from bywire.delivery.machine import DeliveryMachine
+from bywire.delivery.state import DeliveryState, Phase
+from bywire.evidence import facts
+from bywire.evidence.verification import SealedStatement
+from bywire.gateway.contract import Catalogue
+from bywire.gateway.contracts import CONTRACTS
+from bywire.gateway.door import Door
+from bywire.gateway.ports import Executor, IntentRow
+from bywire.gateway.recovery import recover
+from bywire.model.decision import Outcome
+from bywire.wiring.workspace import Workspace
+
+ASSETS_CHANGE = "assets"
+# Kinds that are evidence about a change; decisions, verdicts and recourse are consequences of it.
+EVIDENCE_KINDS = frozenset({"plan", "change-set", "test-report", "evaluation", "sbom", "provenance", "vsa"})
+CATALOGUE = Catalogue(CONTRACTS)
+
+
+class Shelf:
+    """`delivery.ports.StatementShelf`: a delivery's evidence and the service's asset provenance."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._deliveries = workspace.deliveries
+
+    def statements(self, change: str) -> tuple[SealedStatement, ...]:
+        """Sealed statements in ledger order."""
+        rows = [
+            row
+            for about in (ASSETS_CHANGE, change)
+            for row in self._deliveries.statements(about)
+            if row.kind in EVIDENCE_KINDS
+        ]
+        sealed = ((row, self._deliveries.envelope(row.digest)) for row in sorted(rows, key=lambda row: row.entry))
+        return tuple(
+            SealedStatement(envelope, row.entry, row.at_ms) for row, envelope in sealed if envelope is not None
+        )
+
+
+class DeliveryFacts:
+    """`gateway.ports.ChangeFacts`: facts of a delivery, derived again from verified statements for every write."""
+
+    def __init__(self, workspace: Workspace, shelf: Shelf) -> None:
+        self._workspace = workspace
+        self._shelf = shelf
+        self._machine = DeliveryMachine()
+
+    def facts_for(self, change: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+        """(change, facts, retreat); empty for an action outside every delivery."""
+        state = self.state(change)
+        if state is None:
+            return {}, {}, None
+        derived = facts.derive(
+            self._shelf.statements(change),
+            self._workspace.trust,
+            commit=state.head_commit,
+            artifact=state.artifact,
+            now_ms=self._workspace.clock.now_ms(),
+        )
+        authorised = state.phase is Phase.ROLLING and state.plan is not None and bool(state.plan.last_good)
+        retreat = {"last_good": state.last_good, "authorised": authorised} if state.last_good else None
+        return derived.change, derived.facts, retreat
+
+    def state(self, change: str) -> DeliveryState | None:
+        """The delivery named `change`."""
+        stored = self._workspace.machines.load(change) if change else None
+        return None if stored is None else self._machine.decode(stored.state, stored.outbox)[0]
+
+
+class Joined:
+    """A door with its executors, ready to be called and to recover."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.target = TargetExecutor(workspace.target, workspace.releases, workspace.operator.judge)
+        self.executors: Mapping[str, Executor] = {
+            "target": self.target,
+            "repository": RepositoryExecutor(workspace.repository, workspace.deliveries.envelope),
+        }
+        self.shelf = Shelf(workspace)
+        self.facts = DeliveryFacts(workspace, self.shelf)
+        workspace.bundle()
+        self.door = Door(
+            catalogue=CATALOGUE,
+            engine=workspace.engine,
+            trust=workspace.trust,
+            operator=workspace.operator,
+            journal=workspace.journal,
+            approvals=workspace.approvals,
+            state=workspace.state,
+            facts=self.facts,
+            executors=self.executors,
+            clock=workspace.clock,
+            steps=workspace.steps,
+            workspace_key=workspace.workspace_key,
+            log_key=workspace.log_key,
+        )
+
+    def recover(self) -> tuple[tuple[IntentRow, Outcome], ...]:
+        """Settle what a crash left open, as the contracts allow."""
+        state = self._workspace.state
+        return recover(
+            self.door,
+            self._workspace.journal,
+            CATALOGUE,
+            self.executors,
+            self._workspace.clock,
+            lambda row: state.stopped(row.service, row.principal),
+        )

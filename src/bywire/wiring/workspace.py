@@ -1,0 +1,209 @@
+"""One open workspace: configuration, keys, database, policy, target and door of one repository."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bywire.adapters import knowledge_base
+from bywire.adapters.clock import HighWaterClock
+from bywire.adapters.disk_reserve import DiskReserve
+from bywire.adapters.git_repository import GitRepository
+from bywire.adapters.key_files import KeyFiles
+from bywire.adapters.local_target_client import LocalTarget
+from bywire.adapters.operator_dir import OperatorDirectory, operator_path
+from bywire.adapters.releases import Releases
+from bywire.adapters.sandbox import Sandbox
+from bywire.adapters.sandbox_result import SandboxLimits
+from bywire.adapters.sqlite_approvals import SqliteApprovals
+from bywire.adapters.sqlite_database import connect
+from bywire.adapters.sqlite_deliveries import SqliteDeliveries
+from bywire.adapters.sqlite_envelope_state import SqliteMachines, SqliteState
+from bywire.adapters.sqlite_journal import SqliteJournal
+from bywire.adapters.sqlite_ledger import SqliteLedger
+from bywire.adapters.sqlite_reading import Reader
+from bywire.adapters.sqlite_writer import Transaction, Writer
+from bywire.adapters.yaml_file import parse, read_bytes
+from bywire.config import operator_config
+from bywire.gateway.ports import Steps
+from bywire.identity.session import open_session, request_session
+from bywire.identity.trust import TrustRoot
+from bywire.ledger.checkpoint import log_keys
+from bywire.ledger.entry import leaf_bytes, record_entry
+from bywire.ledger.log import publish
+from bywire.ledger.verify import check_tail
+from bywire.model.errors import PolicyError
+from bywire.model.operator import OperatorConfig
+from bywire.model.principal import KeyRole
+from bywire.policy.bundle import Bundle, parse_bundle
+from bywire.policy.engine import PolicyEngine
+from bywire.seal import jcs
+from bywire.wiring.changes import DeliveredChanges
+
+DATABASE_FILE = "bywire.db"
+OPERATOR_FILE = "operator.yaml"
+WITNESS_FILE = "checkpoint.note"
+LOG_PRINCIPAL = "workload:log"
+
+
+class NoSteps:
+    """Nothing happens at the named points; tests pass their own."""
+
+    def reached(self, step: str) -> None:
+        """Do nothing."""
+
+
+class Workspace:
+    """Everything concrete of one repository. Close it when done.
+
+    `take_over` takes a new lease epoch, which fences every earlier process off the target.
+    """
+
+    def __init__(self, repo: Path, directory: OperatorDirectory, *, steps: Steps, take_over: bool, check: bool) -> None:
+        self.repo = repo
+        self.directory = directory
+        self.steps = steps
+        self.operator = read_operator(directory)
+        self.keys = KeyFiles(directory)
+        self.trust: TrustRoot = self.keys.trust()
+        self.log_key = self.keys.load(KeyRole.LOG, LOG_PRINCIPAL)
+        self.workspace_key = self.keys.workspace_key()
+        database = directory.path / DATABASE_FILE
+        self.writer = Writer(database, reserve=DiskReserve(database.with_name(f"{DATABASE_FILE}.reserve")))
+        self.reader = Reader(database)
+        self.ledger = SqliteLedger(connect(database, read_only=True))
+        self.state = SqliteState(self.writer, self.reader)
+        self.clock = HighWaterClock(self.state.high_water_ms())
+        self.approvals = SqliteApprovals(self.writer, self.reader)
+        self.machines = SqliteMachines(self.writer, self.reader)
+        self.deliveries = SqliteDeliveries(self.writer, self.reader)
+        self.repository = GitRepository(repo)
+        self.changes = DeliveredChanges(self.repository, self.machines)
+        self.sandbox = _sandbox(self.operator, directory.path)
+        # Beside, not inside, the operator directory: instances run from here and must not see that one.
+        self.releases = Releases(directory.path.with_name(f"{directory.path.name}-releases"))
+        self.target = LocalTarget(
+            directory.path / "target", search_path=self.operator.isolation.path, hide=(directory.path,)
+        )
+        self.epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
+        self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch)
+        self._checked = check
+        if check:
+            self._check_log()
+        self._bundle: Bundle | None = None
+        self._engine: PolicyEngine | None = None
+        self._tokens: dict[tuple[str, str], str] = {}
+
+    def bundle(self) -> Bundle:
+        """The operator's policy, checked, and active from now on. PolicyError when it is not fit to decide."""
+        if self._bundle is None:
+            files = knowledge_base.operator_policy(self.directory.path / "policy")
+            bundle = parse_bundle(files)
+            self._engine = PolicyEngine(bundle)
+            self._activate(bundle, files)
+            self._bundle = bundle
+        return self._bundle
+
+    def engine(self) -> PolicyEngine:
+        """The engine with the active bundle; it builds one interpreter a thread (RULES 8)."""
+        self.bundle()
+        if self._engine is None:
+            raise PolicyError("no policy is active", next_step="bywire doctor")
+        return self._engine
+
+    def token(self, principal: str, run: str) -> str:
+        """A session token for a built-in agent, opened with the agent's own key."""
+        known = self._tokens.get((principal, run))
+        if known is not None:
+            return known
+        role = KeyRole.AGENT if principal.startswith("agent:") else KeyRole.BUILDER
+        now_ms = self.clock.now_ms()
+        request = request_session(principal, run, f"epoch-{self.epoch}", now_ms, self.keys.load(role, principal))
+        session, token = open_session(request, self.trust, now_ms, self.workspace_key)
+        self.state.open_session(session)
+        self._tokens[principal, run] = token
+        return token
+
+    def record(self, kind: str, about: str, document: dict[str, Any]) -> int:
+        """Log an operator's act; returns the ledger index."""
+        return self.writer.run(lambda tx: self._append(tx, kind, about, document))
+
+    def change_state(self, kind: str, document: dict[str, Any], change: Callable[[Transaction], Any]) -> int:
+        """Change named state and log it, in one transaction."""
+
+        def work(tx: Transaction) -> int:
+            change(tx)
+            return self._append(tx, kind, "workspace", document)
+
+        return self.writer.run(work, reducing=True)
+
+    def publish(self) -> str:
+        """Sign a checkpoint over everything committed so far, and leave a copy outside the database."""
+        note = self.writer.run(lambda tx: publish(tx, self.trust.origin, self.log_key), reducing=True)
+        self.directory.write(WITNESS_FILE, note.encode())
+        return note
+
+    def witness_notes(self) -> tuple[str, ...]:
+        """Checkpoints kept outside the database: the log may not be behind them (RULES 24)."""
+        if not (self.directory.path / WITNESS_FILE).exists():
+            return ()
+        return (self.directory.read(WITNESS_FILE).decode(),)
+
+    def close(self) -> None:
+        """Flush, publish a checkpoint and close everything this process holds; the target keeps serving."""
+        if self._checked:
+            self.journal.flush_reads()
+            self.publish()
+        self.writer.close()
+        self.reader.close()
+        self.ledger.close()
+
+    def _check_log(self) -> None:
+        """Refuse to work on a log that is shorter than, or differs from, what was published."""
+        keys = log_keys(self.trust)
+        try:
+            self.writer.run(lambda tx: check_tail(tx, self.trust.origin, keys, self.witness_notes()), reducing=True)
+        except BaseException:
+            self.writer.close()
+            raise
+
+    def _append(self, tx: Transaction, kind: str, about: str, document: dict[str, Any]) -> int:
+        record = jcs.canonical(document)
+        return tx.append(leaf_bytes(record_entry(kind, self.clock.now_ms(), about, record)), [record])
+
+    def _activate(self, bundle: Bundle, files: dict[str, bytes]) -> None:
+        if self.state.active_bundle() == bundle.digest:
+            return
+        document = {"digest": bundle.digest, "files": {name: data.decode() for name, data in sorted(files.items())}}
+        self.change_state(
+            "policy-bundle",
+            document,
+            lambda tx: self.state.activate_bundle(tx, bundle.digest, bundle.manifest.revision, self.clock.now_ms()),
+        )
+
+
+def open_workspace(
+    repo: Path, operator: Path | None, *, take_over: bool = False, check: bool = True, steps: Steps | None = None
+) -> Workspace:
+    """Open the workspace of `repo`. ConfigError `operator_missing` when there is none yet."""
+    directory = OperatorDirectory(operator_path(repo, given=operator))
+    return Workspace(repo, directory, steps=steps or NoSteps(), take_over=take_over, check=check)
+
+
+def read_operator(directory: OperatorDirectory) -> OperatorConfig:
+    """The operator's configuration."""
+    place = directory.path / OPERATOR_FILE
+    return parse(read_bytes(place), str(place), operator_config.parse)
+
+
+def _sandbox(operator: OperatorConfig, operator_dir: Path) -> Sandbox:
+    limits = operator.isolation
+    return Sandbox(
+        search_path=limits.path,
+        hide=(operator_dir,),
+        limits=SandboxLimits(
+            stdout_limit_bytes=limits.output_bytes,
+            memory_limit_bytes=limits.memory_bytes,
+            process_limit=limits.processes,
+            file_limit_bytes=limits.file_bytes,
+        ),
+    )
