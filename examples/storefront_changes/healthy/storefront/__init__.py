@@ -1,0 +1,3 @@
+"""A small payment service: price quotes, card payments and an assistant that answers questions about both."""
+
+VERSION = "1.4.1"
