@@ -40,8 +40,9 @@ class GitIntents:
         base = self.at(change.head_commit if protected else change.base_commit, change.base_branch)
         source = f"{change.branch}:{INTENT_FILE}"
         data = self._repository.read(change.head_commit, INTENT_FILE)
-        document = None if data is None else yaml_file.load(data, source)
-        return service_intent.read_branch(base, document, source)
+        if data is None:
+            return service_intent.read_branch(base, None, source)
+        return yaml_file.parse(data, source, lambda value, name: service_intent.read_branch(base, value, name))
 
     def at(self, commit: str, name: str) -> ServiceIntent:
         """The intent at one commit."""

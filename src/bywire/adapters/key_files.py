@@ -43,6 +43,11 @@ class KeyFiles:
         pem = self._directory.read(_file(role, principal))
         return SigningKey.from_pem(pem, passphrase() if passphrase and _ENCRYPTED in pem else None)
 
+    def holds(self, role: KeyRole, principal: str) -> bool:
+        """Whether that key lies here without a passphrase."""
+        path = self._directory.path / _file(role, principal)
+        return path.exists() and _ENCRYPTED not in self._directory.read(_file(role, principal))
+
     def create_workspace_key(self) -> None:
         """Draw the HMAC key of this workspace, once."""
         if not (self._directory.path / WORKSPACE_KEY_FILE).exists():

@@ -84,13 +84,23 @@ class SqliteApprovals:
         return [_approval_row(row) for row in found]
 
     def settle(self, grant: Grant, envelope: bytes, now_ms: int) -> int:
-        """Record a person's verdict, once. ConflictError `approval_settled` when it was decided before."""
+        """Record a person's verdict on the packet that waits under its id, once.
+
+        ConflictError `approval_settled` when it was decided before, has expired, or is another packet.
+        """
         leaf = statement_entry(
             "approval", now_ms, _about(grant.packet), envelope, unverified_statement(envelope), grant.key_id
         )
         uses = grant.uses if grant.verdict == "approved" else 0
 
         def work(tx: Transaction) -> int:
+            waiting = tx.execute("SELECT packet FROM approvals WHERE id = ?", (grant.id,)).fetchone()
+            if waiting is None or msgspec.json.decode(waiting[0], type=Packet).digest != grant.packet.digest:
+                raise ConflictError(
+                    f"the verdict is not on the packet that waits as {grant.id}",
+                    code="approval_settled",
+                    next_step="bywire approvals list",
+                )
             changed = tx.execute(
                 "UPDATE approvals SET verdict = ?, envelope = ?, uses_left = ? WHERE id = ? AND verdict = 'pending'"
                 " AND expires_ms > ?",

@@ -17,6 +17,7 @@ _STOPPED = (
 )
 _FROZEN = "SELECT 1 FROM stops WHERE lifted_ms IS NULL AND scope = 'freeze_all' LIMIT 1"
 _EPOCH = "SELECT coalesce(max(id), 0) + count(lifted_ms) FROM stops"
+_BUDGET = "SELECT hour, used FROM budgets WHERE principal = ? ORDER BY hour DESC LIMIT 1"
 _BUNDLE = "SELECT digest FROM bundles WHERE active = 1"
 
 
@@ -63,9 +64,11 @@ class SqliteState:
         if version != self._version or len(self._snapshots) > SNAPSHOTS_CACHED_MAX:
             self._snapshots = {}
             self._version = version
-        found = self._snapshots.get((session_id, service))
+        # Taken before reading: what is read meanwhile must not land in the cache of a later version.
+        cache = self._snapshots
+        found = cache.get((session_id, service))
         if found is None:
-            found = self._snapshots[session_id, service] = self._read(session_id, service)
+            found = cache[session_id, service] = self._read(session_id, service)
         return found
 
     def _read(self, session_id: str, service: str) -> StateSnapshot:
@@ -78,26 +81,37 @@ class SqliteState:
         principal = Principal(id=row[1], kind=PrincipalKind(row[2]), owner=row[3])
         bundle = self._reader.row(_BUNDLE)
         epoch = self._reader.row(_EPOCH)
+        budget = self._reader.row(_BUDGET, (principal.id,)) or (0, 0)
         return StateSnapshot(
             stop_epoch=int(epoch[0]) if epoch else 0,
             stopped=self._reader.row(_STOPPED, (principal.id, service)) is not None,
             freeze_all=self._reader.row(_FROZEN) is not None,
             bundle_digest=str(bundle[0]) if bundle else "",
             session=Session(id=row[0], principal=principal, run=row[4], integrity=row[5]),
+            budget_hour=budget[0],
+            budget_used=budget[1],
         )
+
+    def frozen(self) -> bool:
+        """Whether freeze-all is in force, as committed now."""
+        return self._reader.row(_FROZEN) is not None
 
     def stopped(self, service: str, principal: str) -> bool:
         """Whether a stop is in force, as committed now."""
         return self._reader.row(_STOPPED, (principal, service)) is not None
 
     def open_session(self, session: Session) -> None:
-        """Store an authenticated session. Opening the same one again changes nothing."""
+        """Store an authenticated session. Opening the same one again changes nothing.
+
+        A session of a run that is tainted is born tainted (RULES 22).
+        """
         principal = session.principal
         values = (session.id, principal.id, str(principal.kind), principal.owner, session.run, session.integrity)
         self._writer.run(
             lambda tx: tx.execute(
-                "INSERT INTO sessions (id, principal, kind, owner, run, integrity) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO sessions (id, principal, kind, owner, run, integrity) SELECT ?1, ?2, ?3, ?4, ?5,"
+                " coalesce((SELECT integrity FROM sessions WHERE run = ?5 AND integrity = 'tainted' LIMIT 1), ?6)"
+                " WHERE true ON CONFLICT (id) DO NOTHING",
                 values,
             )
         )
@@ -181,7 +195,10 @@ class SqliteMachines:
         return [str(row[0]) for row in self._reader.rows("SELECT id FROM machines ORDER BY rowid")]
 
     def commit(self, object_id: str, expected_version: int, state: bytes, outbox: bytes) -> int:
-        """Store version expected + 1; ConflictError `lost_race` when somebody else moved first."""
+        """Store version expected + 1.
+
+        ConflictError `lost_race` when somebody else moved first, `exists` when a new id is taken.
+        """
 
         def work(tx: Transaction) -> int:
             if expected_version == 0:
@@ -196,7 +213,7 @@ class SqliteMachines:
             if cursor.rowcount != 1:
                 raise ConflictError(
                     f"{object_id} was changed by another process",
-                    code="lost_race",
+                    code="lost_race" if expected_version else "exists",
                     next_step="run the command again; it continues from the newest state",
                 )
             return expected_version + 1

@@ -8,13 +8,13 @@ import msgspec
 from bywire.adapters.sqlite_envelope_state import active_bundle, is_frozen, is_stopped, stop_epoch
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_writer import Transaction, Writer
-from bywire.gateway.ports import Intent, IntentRow, Miss
+from bywire.gateway.inputs import HOUR_MS
+from bywire.gateway.ports import INTENT_EXISTS, Intent, IntentRow, Miss
 from bywire.ledger.entry import leaf_bytes, record_entry, statement_entry
 from bywire.model.decision import Decision, Outcome, OutcomeStatus
 from bywire.seal.dsse import unverified_statement
 from bywire.seal.keys import SigningKey
 
-HOUR_MS = 3_600_000
 READS_BUFFERED_MAX = 256
 NO_CHANGE = "workspace"
 _FIELDS = (
@@ -40,13 +40,16 @@ class SqliteJournal:
         return None if row is None else _intent_row(row)
 
     def open_intents(self) -> tuple[IntentRow, ...]:
-        """Intents without a known outcome, oldest first; never those of a process that took over from this one."""
+        """Intents without a known outcome, oldest first; never those of a process that took over from this one.
+
+        They carry this process's epoch: it holds the lease now, and the target may have seen it already.
+        """
         rows = self._reader.rows(
             f"SELECT {_FIELDS} FROM intents WHERE state IN ('intended', 'unknown') AND epoch <= ?"  # noqa: S608
             " ORDER BY at_ms, entry",
             (self._epoch,),
         )
-        return tuple(_intent_row(row) for row in rows)
+        return tuple(msgspec.structs.replace(_intent_row(row), epoch=self._epoch) for row in rows)
 
     def commit_intent(self, intent: Intent) -> IntentRow | Miss:
         """Check, consume, debit and insert in one transaction; any miss aborts all of it."""
@@ -57,14 +60,20 @@ class SqliteJournal:
             return missed.miss
 
     def settle(self, key: str, outcome: Outcome, envelope: bytes, now_ms: int) -> int:
-        """Record how an intent ended; returns the ledger index of the outcome statement."""
+        """Record how an intent ended; returns the ledger index of the outcome statement.
+
+        Once an intent is known to be committed or failed, that stands: a late answer is logged and changes nothing.
+        """
         state = {OutcomeStatus.COMMITTED: "committed", OutcomeStatus.FAILED: "failed"}.get(outcome.status, "unknown")
 
         def work(tx: Transaction) -> int:
             change = str(tx.execute("SELECT change_id FROM intents WHERE key = ?", (key,)).fetchone()[0])
             entry = self._append(tx, "outcome", envelope, change, now_ms)
             recorded = msgspec.json.encode(msgspec.structs.replace(outcome, entry=entry))
-            tx.execute("UPDATE intents SET state = ?, outcome = ? WHERE key = ?", (state, recorded, key))
+            tx.execute(
+                "UPDATE intents SET state = ?, outcome = ? WHERE key = ? AND state IN ('intended', 'unknown')",
+                (state, recorded, key),
+            )
             return entry
 
         # An outcome only records what already happened, so it may use the reserve.
@@ -94,6 +103,8 @@ class SqliteJournal:
         self._writer.submit(lambda tx: tx.append(leaf, [record]))
 
     def _intend(self, tx: Transaction, intent: Intent) -> IntentRow:
+        if tx.execute("SELECT 1 FROM intents WHERE key = ?", (intent.key,)).fetchone():
+            raise _MissedError(INTENT_EXISTS, {"key": intent.key})
         self._check(tx, intent)
         self._consume(tx, intent)
         self._debit(tx, intent)
@@ -140,9 +151,9 @@ class SqliteJournal:
         if not intent.grant_id:
             return
         consumed = tx.execute(
-            "UPDATE approvals SET uses_left = uses_left - 1 WHERE id = ? AND verdict = 'approved' AND revoked = 0"
+            "UPDATE approvals SET uses_left = uses_left - ? WHERE id = ? AND verdict = 'approved' AND revoked = 0"
             " AND uses_left > 0 AND expires_ms > ?",
-            (intent.grant_id, intent.now_ms),
+            (intent.grant_uses, intent.grant_id, intent.now_ms),
         )
         if consumed.rowcount != 1:
             raise _MissedError("approval.used_or_expired", {"approval": intent.grant_id})

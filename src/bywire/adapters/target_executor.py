@@ -50,11 +50,16 @@ class TargetExecutor:
             raise
 
     def query(self, row: IntentRow) -> dict[str, Any] | None:
-        """What the target recorded under the key; None when it never finished it."""
+        """What the target recorded under the key; None when it never finished it. TargetError when it had refused."""
         record = self._target.query(_key(row))
-        return record["result"] if record and record["done"] else None
+        if record is None or not record["done"]:
+            return None
+        if record["error"]:
+            refused = record["error"]
+            raise TargetError(refused["message"], code=refused["code"], next_step=refused["next_step"])
+        return dict(record["result"])
 
-    def _carry_out(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: C901  one case a tool  # noqa: C901  one case a tool
+    def _carry_out(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: C901  one case a tool
         target, key, epoch = self._target, _key(row), row.epoch
         version = int(row.precondition.get("version") or 0)
         match row.tool:

@@ -11,7 +11,7 @@ _USERS = 2_000
 
 
 class RequestSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One kind of request. `{product}` and `{currency}` in the path and in JSON strings are replaced by a draw."""
+    """One kind of request. `{product}`, `{currency}` and `{request}` (unique) are replaced in path and JSON strings."""
 
     weight: Annotated[float, msgspec.Meta(gt=0)]
     path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*$", max_length=1024)]
@@ -48,13 +48,15 @@ class TrafficMix:
     def __init__(self, spec: TrafficSpec, host: str, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  reproducible load, not a secret
         self._spec = spec
+        self._seed = seed
         self._host = host
         names, shares = list(spec.segments), list(spec.segments.values())
         self._users = self._random.choices(names, shares, k=_USERS)
         self._request_weights = list(itertools.accumulate(request.weight for request in spec.requests))
-        products = range(1, spec.product.count + 1)
-        self._products = [str(number) for number in products]
-        self._product_weights = list(itertools.accumulate(number**-spec.product.zipf for number in products))
+        ranks = range(1, spec.product.count + 1)
+        self._products = [str(rank - 1) for rank in ranks]
+        self._product_weights = list(itertools.accumulate(rank**-spec.product.zipf for rank in ranks))
+        self._drawn = 0
 
     def gap_seconds(self, rate: float) -> float:
         """Time to the next arrival of a Poisson process of `rate` a second."""
@@ -63,6 +65,8 @@ class TrafficMix:
     def draw(self) -> Drawn:
         """The next request, complete."""
         rng, spec = self._random, self._spec
+        self._drawn += 1
+        number = f"{self._seed}-{self._drawn}"
         user = rng.randrange(_USERS)
         segment = self._users[user]
         request = rng.choices(spec.requests, cum_weights=self._request_weights)[0]
@@ -70,7 +74,7 @@ class TrafficMix:
         currency = rng.choice(spec.currency)
 
         def filled(text: str) -> str:
-            return text.replace("{product}", product).replace("{currency}", currency)
+            return text.replace("{product}", product).replace("{currency}", currency).replace("{request}", number)
 
         body = b"" if request.json is None else filled(json.dumps(request.json)).encode()
         kind = "content-type: application/json\r\n" if body else ""

@@ -56,8 +56,9 @@ def _finish(
 ) -> Step:
     if rollout.phase is RolloutPhase.ROLLED_BACK:
         text = (
-            f"rolled back and verified by telemetry; exposure {rollout.exposure_requests} canary requests,"
-            f" {rollout.exposure_bad} of them failed"
+            f"rolled back to {rollout.plan.last_good[:12]} and verified by telemetry;"
+            f" exposure {rollout.exposure_requests} canary requests, {rollout.exposure_bad} of them failed,"
+            f" {(now_ms - state.exposed_at_ms) / 1000:.1f} s from first exposure to verified"
         )
         return end(state, Phase.ROLLED_BACK, now_ms, text, reasons=_why(rollout)), ()
     if rollout.phase is RolloutPhase.FAILED:
@@ -129,6 +130,7 @@ def _tell(state: DeliveryState, seen: WorkDone | Asked, rollout: RolloutState, n
     if seen.tool == "set_canary_weight":
         step = rollout.plan.steps[min(rollout.step + 1, len(rollout.plan.steps) - 1)]
         only = f" ({', '.join(step.segments)} only)" if step.segments else ""
+        state = msgspec.structs.replace(state, exposed_at_ms=state.exposed_at_ms or now_ms)
         return note(state, now_ms, f"canary at {step.weight}%{only}", seen.entry)
     if seen.tool in _LINES:
         return note(state, now_ms, _LINES[seen.tool], seen.entry)

@@ -122,6 +122,7 @@ class DeliveryState(msgspec.Struct, frozen=True):
     limits: RolloutLimits | None = None
     recorded_interval: int = -1
     recorded_verdict: str = ""
+    exposed_at_ms: int = 0
     events: tuple[Event, ...] = ()
 
     @property

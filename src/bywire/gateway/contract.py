@@ -3,18 +3,23 @@
 A tool without a contract does not exist. Parameters are closed JSON Schemas; sizes are bounded before anything else.
 """
 
+import re
 from enum import StrEnum
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 
+from bywire.model.action import ActionRequest
 from bywire.model.errors import BywireError
 from bywire.seal import jcs
 
 PARAMETERS_BYTES_MAX = 65_536
-KEY_CHARS_MAX = 256
 EVIDENCE_MAX = 256
+# Names and keys become columns, log objects and lines for people.
+_NAME = re.compile(r"[\x21-\x7e]{0,128}")
+_KEY = re.compile(r"[\x20-\x7e]{0,256}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 DIGEST_OR_NONE = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}
 SEGMENTS = {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 64}}
@@ -31,8 +36,8 @@ class Idempotency(StrEnum):
 class Contract(msgspec.Struct, frozen=True):
     """One tool. `deadline_seconds` bounds its execution; `executor` names who carries it out.
 
-    `precondition` is the parameter-independent fact the executor must find unchanged (the target's version), or empty.
-    `postconditions` are checked against the observation after execution. `undo` and `expected` go into the packet.
+    `uses_grant` False: the call keeps what a grant allowed before, so it needs the grant and leaves its uses alone.
+    `undo` and `expected` go into the packet.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Contract(msgspec.Struct, frozen=True):
     read: bool = False
     exposure_reducing: bool = False
     fenced: bool = True
+    uses_grant: bool = True
     deadline_seconds: int = 60
     undo: str = ""
     expected: str = ""
@@ -69,7 +75,10 @@ class Catalogue:
 
     def __init__(self, contracts: tuple[Contract, ...]) -> None:
         self._contracts = {contract.name: contract for contract in contracts}
-        self._validators = {contract.name: jsonschema_rs.validator_for(contract.schema) for contract in contracts}
+        # Errors are shown and logged, and the value may be a secret: they name the rule, never the value.
+        self._validators = {
+            contract.name: jsonschema_rs.validator_for(contract.schema, mask="the value") for contract in contracts
+        }
 
     def find(self, tool: str) -> Contract | None:
         """The contract of `tool`, or None: the policy then denies by default."""
@@ -79,16 +88,38 @@ class Catalogue:
         """Every tool that exists."""
         return tuple(sorted(self._contracts))
 
-    def check(self, contract: Contract, values: dict[str, Any]) -> None:
-        """Raise ContractError unless `values` fit the contract."""
-        if len(jcs.canonical(values)) > PARAMETERS_BYTES_MAX:
-            raise ContractError(
-                f"the parameters of {contract.name} are too large",
-                next_step=f"send at most {PARAMETERS_BYTES_MAX} bytes",
-            )
-        error = next(iter(self._validators[contract.name].iter_errors(values)), None)
+    def check(self, contract: Contract | None, values: dict[str, Any]) -> dict[str, Any]:
+        """A private copy of `values`, which nobody else can change any more; without a contract only its size is bound.
+
+        Raises ContractError unless they fit, EvidenceError `not_canonical` for what is no JSON.
+        """
+        encoded = jcs.canonical(values)
+        if len(encoded) > PARAMETERS_BYTES_MAX:
+            raise ContractError("the parameters are too large", next_step=f"send at most {PARAMETERS_BYTES_MAX} bytes")
+        copy = msgspec.json.decode(encoded)
+        if contract is None:
+            return dict(copy)
+        error = next(iter(self._validators[contract.name].iter_errors(copy)), None)
         if error is not None:
             where = ".".join(str(part) for part in error.instance_path) or "the parameters"
+            unknown = bool(error.schema_path) and error.schema_path[-1] == "additionalProperties"
+            why = "has a parameter that nobody declared" if unknown else error.message
             raise ContractError(
-                f"{contract.name}: {where}: {error.message}", next_step="call the tool with the parameters it declares"
+                f"{contract.name}: {where}: {why}", next_step="call the tool with the parameters it declares"
             )
+        return dict(copy)
+
+
+def check_names(request: ActionRequest) -> None:
+    """Bound everything of a request beside its parameters. Raises ContractError."""
+    names = (request.tool, request.service, request.environment, request.change)
+    digests = (*request.evidence, *([request.plan] if request.plan else []))
+    if len(request.evidence) > EVIDENCE_MAX or not all(_DIGEST.fullmatch(digest) for digest in digests):
+        raise ContractError(
+            f"evidence is at most {EVIDENCE_MAX} digests, a plan is one", next_step="send sha256 digests in hex"
+        )
+    if not all(_NAME.fullmatch(name) for name in names) or _KEY.fullmatch(request.idempotency_key) is None:
+        raise ContractError(
+            "a name or the idempotency key is too long or not plain text",
+            next_step="use printable ASCII: names up to 128 characters, keys up to 256",
+        )

@@ -93,6 +93,7 @@ CONTRACTS: tuple[Contract, ...] = (
         "production_orchestration",
         "target",
         parameters({"artifact": SHA256, "lease_seconds": _LEASE}),
+        uses_grant=False,
         undo="let the lease run out",
         expected="the canary keeps its share",
     ),

@@ -13,8 +13,9 @@ from bywire.approvals.grant import Grant, verify_approval
 from bywire.approvals.packet import Packet, differences
 from bywire.gateway import inputs, packets, records
 from bywire.gateway.canonical import canonicalise
-from bywire.gateway.contract import EVIDENCE_MAX, KEY_CHARS_MAX, Catalogue, Contract, ContractError
+from bywire.gateway.contract import Catalogue, Contract, ContractError, check_names
 from bywire.gateway.ports import (
+    INTENT_EXISTS,
     ApprovalStore,
     ChangeFacts,
     Clock,
@@ -37,7 +38,6 @@ from bywire.model.operator import OperatorConfig
 from bywire.seal.keys import SigningKey
 
 ENTRYPOINT = "data.bywire.action.decision"
-HOUR_MS = 3_600_000
 
 
 class Engine(Protocol):
@@ -121,9 +121,9 @@ class Door:
             return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result={"dry_run": True})
         row = self._commit(asked, asked.contract, decision, envelope, grant)  # 7 durable before the effect
         if isinstance(row, Miss):
-            return self._missed(asked, row, decision)
+            return self._missed(asked, row, decision, envelope)
         self._steps.reached("door.intent_committed")
-        return self.carry_out(row, request.parameters, asked.target, grant)  # 8-9 effect, outcome
+        return self.carry_out(row, asked.request.parameters, asked.target, grant)  # 8-9 effect, outcome
 
     def carry_out(self, row: IntentRow, raw: dict[str, Any], before: dict[str, Any], grant: Grant | None) -> Outcome:
         """Execute a journalled intent and journal its outcome. Also the last half of recovery."""
@@ -138,17 +138,15 @@ class Door:
             status, error = OutcomeStatus.FAILED, failure.as_json()
         except (TimeoutError, OSError) as failure:
             # Nobody knows whether it happened: that is an outcome of its own, settled by recovery.
-            status, error = (
-                OutcomeStatus.UNKNOWN,
-                {"code": "no_answer", "message": str(failure), "next_step": "bywire doctor"},
-            )
+            status = OutcomeStatus.UNKNOWN
+            error = {"code": "no_answer", "message": str(failure), "next_step": "bywire doctor"}
         self._steps.reached("door.executed")
         outcome = Outcome(
             status=status,
             action_digest=row.action_digest,
             decision=row.decision,
-            result=self._redactor.canonical(result) if result is not None else None,
-            error=error,
+            result=self.redacted(result) if result is not None else None,
+            error={name: self._redactor.display(text) for name, text in error.items()} if error else None,
         )
         return self.settle(row, outcome, before, grant)
 
@@ -164,15 +162,22 @@ class Door:
         self._steps.reached("door.outcome_recorded")
         return msgspec.structs.replace(outcome, entry=entry)
 
+    def redacted(self, result: dict[str, Any]) -> dict[str, Any]:
+        """What may be kept of an executor's answer."""
+        kept: dict[str, Any] = self._redactor.canonical(result)
+        return kept
+
+    def frozen(self) -> bool:
+        """Whether nothing at all may be sent now, retreats included."""
+        return self._state.frozen()
+
     def _ask(self, token: str, request: ActionRequest) -> Asked:
         session_id = session_id_of(token, self._workspace_key)
         contract = self._catalogue.find(request.tool)
-        if len(request.evidence) > EVIDENCE_MAX or len(request.idempotency_key) > KEY_CHARS_MAX:
-            raise ContractError("too much evidence or too long a key", next_step="see the tool's contract")
-        if contract is not None:
-            self._catalogue.check(contract, request.parameters)
-            if not contract.read and not request.idempotency_key:
-                raise ContractError("a write needs an idempotency key", next_step="send one, stable across retries")
+        self._check_request(request)
+        request = msgspec.structs.replace(request, parameters=self._catalogue.check(contract, request.parameters))
+        if contract is not None and not contract.read and not request.idempotency_key:
+            raise ContractError("a write needs an idempotency key", next_step="send one, stable across retries")
         snapshot = self._state.snapshot(session_id, request.service)
         principal = snapshot.session.principal
         return Asked(
@@ -184,6 +189,19 @@ class Door:
             now_ms=self._clock.now_ms(),
             key=f"{principal.id}|{request.tool}|{request.idempotency_key}",
         )
+
+    def _check_request(self, request: ActionRequest) -> None:
+        """Names are kept as they are, so they hold no secret; and this door leads to one service in one environment."""
+        check_names(request)
+        for name in (request.tool, request.service, request.environment, request.change, request.idempotency_key):
+            if self._redactor.display(name) != name:
+                raise ContractError("a name or key looks like a secret", next_step="secrets belong in no name or key")
+        here = (self._operator.service, self._operator.environment)
+        if (request.service, request.environment) != here:
+            raise ContractError(
+                f"this door leads to {here[0]} in {here[1]}, not to {request.service} in {request.environment}",
+                next_step="use the operator directory of that service: --operator DIR",
+            )
 
     def _input(self, asked: Asked, grant: Grant | None, uses_left: int, *, revoked: bool) -> dict[str, Any]:
         change, facts, retreat = self._facts.facts_for(asked.request.change)
@@ -205,11 +223,19 @@ class Door:
             return None, 0, False
         candidates = self._approvals.find(action_digest=asked.action.digest, plan_digest=asked.request.plan)
         for _, envelope, uses_left, revoked in candidates:
-            if envelope is not None:
-                grant = verify_approval(envelope, self._trust)
-                if grant.verdict == "approved":
-                    return grant, uses_left, revoked
+            grant = self._verdict(envelope)
+            if grant is not None and grant.verdict == "approved":
+                return grant, uses_left, revoked
         return None, 0, False
+
+    def _verdict(self, envelope: bytes | None) -> Grant | None:
+        """A stored verdict that still verifies. One that does not (its key was retired) permits and blocks nothing."""
+        if envelope is None:
+            return None
+        try:
+            return verify_approval(envelope, self._trust)
+        except EvidenceError:
+            return None
 
     def _repeat(self, asked: Asked, row: IntentRow) -> Outcome:
         if row.action_digest != asked.action.digest:
@@ -228,11 +254,14 @@ class Door:
         if decision.effect is not Effect.ALLOW or asked.contract is None:
             return self._outcome(OutcomeStatus.DENIED, asked.action, decision)
         result = self._executors[asked.contract.executor].read(asked.request.tool, asked.request.parameters)
-        return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=self._redactor.canonical(result))
+        return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=self.redacted(result))
 
     def _pend(
         self, asked: Asked, contract: Contract, decision: Decision, envelope: bytes, policy_input: dict[str, Any]
     ) -> Outcome:
+        if asked.request.dry_run:
+            # A person who signed here would have approved the real action.
+            return self._outcome(OutcomeStatus.PENDING, asked.action, decision)
         packet = packets.build_packet(
             asked.action, contract, decision, policy_input, ttl_seconds=self._operator.limits.approval_ttl_seconds
         )
@@ -240,9 +269,9 @@ class Door:
         waiting = self._waiting(earlier, packet)
         if waiting is not None:
             return self._outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=waiting.id)
-        previous = next((found for found, verdict, _, _ in earlier if verdict is not None), None)
+        previous = next(filter(None, (self._verdict(envelope) for _, envelope, _, _ in earlier)), None)
         if previous is not None:
-            changed = differences(previous, packet) or ("the approval expired or was used up",)
+            changed = packets.since(previous, packet)
             packet = msgspec.structs.replace(packet, supersedes=previous.id, contrary=(*changed, *packet.contrary))
         self._journal.record("decision", envelope, asked.request.change, asked.now_ms)
         entry = self._approvals.pending(packet)
@@ -260,8 +289,8 @@ class Door:
     def _commit(
         self, asked: Asked, contract: Contract, decision: Decision, envelope: bytes, grant: Grant | None
     ) -> IntentRow | Miss:
-        canonical = canonicalise(asked.request, asked.snapshot.session.principal, self._redactor)
-        if canonical.digest != asked.action.digest:
+        raw = asked.request.parameters
+        if canonicalise(asked.request, asked.snapshot.session.principal, self._redactor).digest != asked.action.digest:
             raise EvidenceError(
                 "the request changed while it was decided", code="action_changed", next_step="call again"
             )
@@ -284,13 +313,22 @@ class Door:
                 now_ms=asked.now_ms,
                 deadline_ms=asked.now_ms + contract.deadline_seconds * 1000,
                 precondition={"version": asked.target.get("version")},
-                request={"parameters": asked.action.parameters, "evidence": list(asked.action.evidence)},
+                request={
+                    "parameters": asked.action.parameters,
+                    "evidence": list(asked.action.evidence),
+                    "redacted": asked.action.parameters != raw,
+                },
                 decision=decision,
                 decision_envelope=envelope,
+                grant_uses=1 if contract.uses_grant else 0,
             )
         )
 
-    def _missed(self, asked: Asked, miss: Miss, decision: Decision) -> Outcome:
+    def _missed(self, asked: Asked, miss: Miss, decision: Decision, decided: bytes) -> Outcome:
+        known = self._journal.find(asked.key) if miss.rule == INTENT_EXISTS else None
+        if known is not None:
+            return self._repeat(asked, known)
+        self._journal.record("decision", decided, asked.request.change, asked.now_ms)
         reason = Reason(rule=miss.rule, facts=miss.facts, hard=True)
         late = msgspec.structs.replace(decision, effect=Effect.DENY, reasons=(reason,))
         outcome = self._outcome(OutcomeStatus.DENIED, asked.action, late, error={"code": miss.rule})
@@ -300,9 +338,11 @@ class Door:
 
     def _observe(self, contract: Contract) -> dict[str, Any]:
         try:
-            return self._executors[contract.executor].observe()
+            return self.redacted(self._executors[contract.executor].observe())
         except BywireError as error:
             return {"unavailable": error.code}
+        except OSError:
+            return {"unavailable": "no_answer"}
 
     @staticmethod
     def _outcome(status: OutcomeStatus, action: CanonicalAction, decision: Decision, **more: Any) -> Outcome:

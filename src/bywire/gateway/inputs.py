@@ -15,6 +15,7 @@ from bywire.model.principal import KeyRole
 
 INPUT_VERSION = 1
 UNKNOWN_CATEGORY = "unknown"
+HOUR_MS = 3_600_000
 
 
 def operator_facts(operator: OperatorConfig, trust: TrustRoot) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def action_facts(action: CanonicalAction, contract: Contract | None, *, dry_run:
 def state_facts(
     snapshot: StateSnapshot, operator: OperatorConfig, now_ms: int, target: dict[str, Any]
 ) -> dict[str, Any]:
-    """Named state: stop, freeze, bundle, session integrity, what the target says."""
+    """Named state: stop, freeze, bundle, budget, session integrity, what the target says."""
+    spent = snapshot.budget_used if snapshot.budget_hour == now_ms // HOUR_MS else 0
     return {
         "stop": snapshot.stopped,
         "stop_epoch": snapshot.stop_epoch,
@@ -66,6 +68,7 @@ def state_facts(
         "incident_mode": snapshot.incident_mode,
         "bundle_digest": snapshot.bundle_digest,
         "session": {"integrity": snapshot.session.integrity},
+        "budget": {"observed": spent, "limit": operator.limits.actions_per_hour},
         "target": target,
     }
 

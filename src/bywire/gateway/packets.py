@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bywire.approvals.packet import Packet, evidence_digest, packet_id
+from bywire.approvals.grant import Grant
+from bywire.approvals.packet import Packet, differences, evidence_digest, packet_id
 from bywire.gateway.canonical import action_json
 from bywire.gateway.contract import Contract
 from bywire.model.action import CanonicalAction
@@ -50,6 +51,14 @@ def build_packet(
         uncertain=_uncertain(policy_input.get("facts", {})),
         prose=prose,
     )
+
+
+def since(previous: Grant, wanted: Packet) -> tuple[str, ...]:
+    """What the last verdict on this action said, and what changed since."""
+    changed = differences(previous.packet, wanted)
+    if previous.verdict == "denied":
+        return (f"{previous.approver} denied this before: {previous.reason or 'no reason given'}", *changed)
+    return changed or ("the approval expired or was used up",)
 
 
 def _missing(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from bywire.model.decision import Decision, Outcome
 
 
 class StateSnapshot(msgspec.Struct, frozen=True):
-    """Named state at one moment (RULES 7). The intent transaction checks it again under the lock."""
+    """Named state at one moment (RULES 7). The intent transaction checks it again under the lock.
+
+    `budget_used` counts the principal's effects in `budget_hour` (hours since the epoch), the last in which it had any.
+    """
 
     stop_epoch: int
     stopped: bool
@@ -18,6 +21,8 @@ class StateSnapshot(msgspec.Struct, frozen=True):
     bundle_digest: str
     session: Session
     incident_mode: bool = False
+    budget_hour: int = 0
+    budget_used: int = 0
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -43,10 +48,11 @@ class Intent(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     decision: Decision
     decision_envelope: bytes
+    grant_uses: int = 1
 
 
 class IntentRow(msgspec.Struct, frozen=True):
-    """A journalled intent. `state` is intended, committed, failed, or unknown."""
+    """A journalled intent. `state` is intended, committed, failed, or unknown; `epoch` is the one to act under."""
 
     key: str
     action_digest: str
@@ -63,6 +69,10 @@ class IntentRow(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     decision: Decision
     outcome: Outcome | None
+
+
+# A miss that is none: the same call was journalled by somebody else in the meantime.
+INTENT_EXISTS = "intent.exists"
 
 
 class Miss(msgspec.Struct, frozen=True):
@@ -96,6 +106,7 @@ class NamedState(Protocol):
     """Stop, freeze, active bundle, session: read before deciding, checked again in the intent transaction."""
 
     def snapshot(self, session_id: str, service: str) -> StateSnapshot: ...
+    def frozen(self) -> bool: ...
 
 
 class ChangeFacts(Protocol):

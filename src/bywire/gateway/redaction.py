@@ -30,6 +30,9 @@ _PATTERNS = {
     "assigned_secret": rf"{_NAME}[A-Za-z0-9_-]{{0,32}}{_QUOTE}{_ASSIGN}"
     r"(?:\\?\"[^\"\n]++|\\?'[^'\n]++|[^\s\"',;&]{4,}+)",
 }
+# An object's key that says what its value is.
+_SECRET_KEY = re.compile(rf"{_NAME}[A-Za-z0-9_-]{{0,32}}\Z")
+_NAMED_CHARS_MIN = 4
 _ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
 # Every pattern above needs one of these; most strings hold none and skip the expensive search.
 _HINT = re.compile(r"[-=:_]|AKIA|ASIA|eyJ|(?i:bearer)")
@@ -51,7 +54,7 @@ class Redactor:
         if isinstance(value, str):
             return self._string(value)
         if isinstance(value, dict):
-            plain = {self._name(str(key)): self.canonical(item) for key, item in value.items()}
+            plain = {self._name(str(key)): self._named(str(key), item) for key, item in value.items()}
             return {"literal": plain} if value.keys() in (_REDACTED, _LITERAL) else plain
         if isinstance(value, list | tuple):
             return [self.canonical(item) for item in value]
@@ -67,16 +70,23 @@ class Redactor:
         if _HINT.search(text) is None or (first := _ANY.search(text)) is None:
             return text
         secrets = [
-            {"type": str(match.lastgroup), "hmac": self._mac(match)} for match in _ANY.finditer(text, first.start())
+            {"type": str(match.lastgroup), "hmac": self._mac(match.group())}
+            for match in _ANY.finditer(text, first.start())
         ]
         return {"text": self.display(text), "secrets": secrets}
+
+    def _named(self, key: str, value: Any) -> Any:
+        """A value whose key calls it a secret is one, whatever it looks like."""
+        if isinstance(value, str) and len(value) >= _NAMED_CHARS_MIN and _SECRET_KEY.search(key) is not None:
+            return {"text": "[named_secret]", "secrets": [{"type": "named_secret", "hmac": self._mac(value)}]}
+        return self.canonical(value)
 
     def _name(self, key: str) -> str:
         """An object's key: still a string, and two secrets are still two keys."""
         if _HINT.search(key) is None:
             return key
-        return _ANY.sub(lambda match: f"[{match.lastgroup}:{self._mac(match)}]", key)
+        return _ANY.sub(lambda match: f"[{match.lastgroup}:{self._mac(match.group())}]", key)
 
-    def _mac(self, match: re.Match[str]) -> str:
-        secret = match.group().encode("utf-8", "surrogatepass")
-        return hmac.new(self._key, b"secret\x00" + secret, hashlib.sha256).hexdigest()
+    def _mac(self, secret: str) -> str:
+        message = b"secret\x00" + secret.encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()

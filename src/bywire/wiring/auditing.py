@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bywire.adapters.sqlite_ledger import open_reader
-from bywire.audit.replay import ReplayReport, recorded_decisions, replay
+from bywire.audit.replay import Recorded, ReplayReport, recorded_decisions, replay
 from bywire.identity.trust import TrustRoot, parse_trust_root
 from bywire.ledger import log
 from bywire.ledger.checkpoint import log_keys, parse_checkpoint
@@ -22,6 +22,7 @@ from bywire.wiring.door import ASSETS_CHANGE
 from bywire.wiring.workspace import DATABASE_FILE, Workspace
 
 # Entries that belong to every delivery: the policy it was judged by and the assets it ships.
+_ID_PREFIX_MIN = 8
 SHARED_KINDS = frozenset({"policy-bundle"})
 
 
@@ -116,3 +117,14 @@ def _engines(bundles: dict[str, dict[str, bytes]]) -> Callable[[str], PolicyEngi
         return loaded[digest]
 
     return engine_for
+
+
+def find_decision(reader: EntryReader, name: str) -> Recorded | None:
+    """The newest recorded decision with this id, id prefix (8 characters at least) or ledger index (`#12` or `12`)."""
+    wanted = name.removeprefix("#")
+    found = None
+    for recorded in recorded_decisions(_rows(reader)):
+        by_index = wanted.isdigit() and len(wanted) < _ID_PREFIX_MIN and recorded.entry == int(wanted)
+        if by_index or (len(wanted) >= _ID_PREFIX_MIN and recorded.decision.id.startswith(wanted)):
+            found = recorded
+    return found

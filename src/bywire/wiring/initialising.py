@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from bywire.adapters import knowledge_base, yaml_file
+from bywire.adapters.git_repository import GitRepository
 from bywire.adapters.key_files import TRUST_FILE, KeyFiles
 from bywire.adapters.operator_dir import OperatorDirectory, operator_path
 from bywire.adapters.repository_scan import scan
@@ -37,6 +38,7 @@ class Initialised(msgspec.Struct, frozen=True):
 
 def initialise(repo: Path, operator: Path | None, *, approver: str, passphrase: bytes | None = None) -> Initialised:
     """Prepare `repo`. Running it again changes nothing that is there. ConfigError when `repo` is no git repository."""
+    repo = GitRepository(repo).root
     findings = scan(repo)
     intent_file = repo / "bywire.yaml"
     written = not intent_file.exists()

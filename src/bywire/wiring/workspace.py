@@ -185,8 +185,9 @@ def open_workspace(
     repo: Path, operator: Path | None, *, take_over: bool = False, check: bool = True, steps: Steps | None = None
 ) -> Workspace:
     """Open the workspace of `repo`. ConfigError `operator_missing` when there is none yet."""
-    directory = OperatorDirectory(operator_path(repo, given=operator))
-    return Workspace(repo, directory, steps=steps or NoSteps(), take_over=take_over, check=check)
+    root = GitRepository(repo).root
+    directory = OperatorDirectory(operator_path(root, given=operator))
+    return Workspace(root, directory, steps=steps or NoSteps(), take_over=take_over, check=check)
 
 
 def read_operator(directory: OperatorDirectory) -> OperatorConfig:

@@ -134,6 +134,14 @@ def test_rule_04_two_secret_object_keys_do_not_become_one():
     assert AWS not in json.dumps(both)
 
 
+@pytest.mark.parametrize("name", ["password", "DB_PASSWORD", "clientSecret", "x-api-key", "access_token", "token"])
+def test_rule_04_a_value_whose_key_calls_it_secret_is_one(name):
+    shown = REDACTOR.canonical({name: "plain words"})
+    assert "plain words" not in json.dumps(shown)
+    assert shown != REDACTOR.canonical({name: "other words"})
+    assert REDACTOR.canonical({name: 4096, "title": "plain words"}) == {name: 4096, "title": "plain words"}
+
+
 def test_rule_04_what_only_looks_redacted_is_told_from_what_was():
     redacted = REDACTOR.canonical({"field": AWS})
     assert REDACTOR.canonical(redacted) != redacted

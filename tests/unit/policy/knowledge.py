@@ -1,4 +1,4 @@
-"""The shipped knowledge base as files, and the questions of its own fixtures, so that Rego and Python tests ask the same."""
+"""The shipped knowledge base as files, and the questions of its own fixtures: Rego and Python tests ask the same."""
 
 import copy
 import json
@@ -26,18 +26,28 @@ def bundle() -> Bundle:
 
 
 @cache
-def _fixture(expression: str) -> str:
+def _engine() -> Any:
     engine = regorus.Engine()
     for module in (*bundle().modules, *bundle().tests):
         engine.add_policy(module.path, module.source)
     engine.add_data_json(bundle().data_json())
-    found = engine.eval_query_as_json(f"data.bywire.fixtures.{expression}")
-    return json.dumps(json.loads(found)["result"][0]["expressions"][0]["value"])
+    return engine
 
 
-def fixture(expression: str) -> Any:
-    """A value or a call from fixtures_test.rego."""
-    return json.loads(_fixture(expression))
+def evaluate(rule: str, question: dict[str, Any]) -> Any:
+    """What regorus says a rule is for a question."""
+    _engine().set_input_json(json.dumps(question))
+    return json.loads(_engine().eval_rule_as_json(rule))
+
+
+@cache
+def _fixture(name: str) -> str:
+    return str(_engine().eval_rule_as_json(f"data.bywire.fixtures.{name}"))
+
+
+def fixture(name: str) -> Any:
+    """A value from fixtures_test.rego."""
+    return json.loads(_fixture(name))
 
 
 def merged(question: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:

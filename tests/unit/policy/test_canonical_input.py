@@ -25,7 +25,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(TEXT, VALUES, max_size=5))
 def test_the_fast_way_equals_jcs(value):
     try:

@@ -5,7 +5,7 @@ import string
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from knowledge import ACTION, GATE, asking, bundle, files, fixture, merged
+from knowledge import ACTION, GATE, asking, bundle, evaluate, files, fixture, merged
 
 from bywire.model.decision import Effect
 from bywire.policy import regotest
@@ -50,7 +50,9 @@ def test_every_rule_has_a_message_about_the_facts_it_gives():
     assert set(messages) == set(sites) | set(RULES)
     for rule, message in messages.items():
         assert set(message) == {"says", "next"}
-        used = {name for text in message.values() for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+        used = {
+            name for text in message.values() for _, name, _, _ in string.Formatter().parse(text) if name is not None
+        }
         if rule in sites:
             assert used <= sites[rule].facts, rule
 
@@ -82,7 +84,7 @@ def test_hard_rules_are_listed_and_exist():
     }
 
 
-# Seed 001, section 4.1: row, tool, category, parameters, then what an agent gets in non-production, staging, production.
+# Seed 001, section 4.1: row, tool, category, parameters, then an agent's effect in each environment.
 TABLE = [
     ("Read CI logs", "get_job_logs", "read", {}, (ALLOW, ALLOW, ALLOW)),
     ("Read CI logs", "get_ci_run", "read", {}, (ALLOW, ALLOW, ALLOW)),
@@ -123,7 +125,9 @@ def test_the_capability_table(row, tool, category, parameters, expected, column)
     assert decide(question).effect is expected[column], (row, environment)
 
 
-@pytest.mark.parametrize(("tier", "expected"), [("trivial", ALLOW), ("low", ALLOW), ("medium", APPROVAL), ("high", APPROVAL)])
+@pytest.mark.parametrize(
+    ("tier", "expected"), [("trivial", ALLOW), ("low", ALLOW), ("medium", APPROVAL), ("high", APPROVAL)]
+)
 def test_a_low_risk_release_goes_to_non_production_alone(tier, expected):
     question = asking("deploy_release", "production_orchestration", ARTIFACT, **LOW)
     question = merged(question, {"action": {"environment": "non-production"}, "change": {"declared_tier": tier}})
@@ -155,9 +159,13 @@ def test_high_risk_paths_make_a_change_high(name, path):
     assert {"by": name, "value": path} in tier["because"]
 
 
-@pytest.mark.parametrize("path", ["app/docker.py", "docs/deployment.md", "tests/test_makefile.py", "app/lockers.py", "a.pyx"])
+@pytest.mark.parametrize(
+    "path", ["app/docker.py", "docs/deployment.md", "tests/test_makefile.py", "app/lockers.py", "a.pyx"]
+)
 def test_ordinary_paths_do_not(path):
-    assert tier_of(merged(fixture("start"), {**LOW, "change": {"declared_tier": "low", "paths": [path]}}))["tier"] == "low"
+    assert (
+        tier_of(merged(fixture("start"), {**LOW, "change": {"declared_tier": "low", "paths": [path]}}))["tier"] == "low"
+    )
 
 
 def tier_of(question):
@@ -171,7 +179,7 @@ def test_a_declared_tier_only_raises(tier, floor):
     ranks = {"trivial": 0, "low": 1, "medium": 2, "high": 3}
     question = merged(fixture("start"), LOW)
     question["change"]["declared_tier"], question["operator"]["tier_floor"] = tier, floor
-    rank = 3 if tier is not None and tier not in ranks else max(ranks.get(tier, 0), ranks[floor])
+    rank = max(ranks.get(tier, 3), ranks[floor])
     assert ranks[tier_of(question)["tier"]] == rank
 
 
@@ -236,7 +244,6 @@ NOT_READ = {
         "state.budget state.target"
     ),
 }
-# Of these a part may be damaged without effect in one element, but not in the one that counts.
 QUESTIONS = {
     "start": (ACTION, merged(fixture("start"), {"grant": fixture("grant")})),
     "set_weight": (ACTION, SET_WEIGHT),
@@ -248,7 +255,7 @@ QUESTIONS = {
 def is_not_read(path, not_read):
     dotted = ".".join("N" if isinstance(part, int) else part for part in path)
     return any(
-        dotted == known or dotted.startswith((f"{known}.", known.removesuffix("*") if known.endswith("*") else f"{known}."))
+        dotted.startswith(known[:-1]) if known.endswith("*") else f"{dotted}.".startswith(f"{known}.")
         for known in not_read.split()
     )
 
@@ -280,15 +287,20 @@ def test_no_malformed_part_breaks_the_engine(name):
     assert broken == {}
 
 
+READS = ["get_deployment_status", "read_telemetry", "get_job_logs"]
+
+
 @settings(max_examples=150, deadline=None)
 @given(
-    tool=st.sampled_from(["get_deployment_status", "read_telemetry", "get_job_logs", "deploy_release", "nothing", None, 3]),
+    tool=st.sampled_from([*READS, "deploy_release", "nothing", None, 3]),
     category=st.sampled_from(["read", "production_orchestration", None]),
     environment=st.sampled_from(["production", "staging", "moon", None, ["production"]]),
     principal=st.sampled_from(["agent:a", "person:b", "workload:c", "d", None, 5]),
     kind=st.sampled_from(["agent", "person", "workload", "god", None]),
     owner=st.sampled_from(["person:b", "", None, 1, "agent:a"]),
-    budget=st.sampled_from([None, {"observed": 1, "limit": 2}, {"observed": 2, "limit": 2}, {"observed": None, "limit": 2}, 4]),
+    budget=st.sampled_from(
+        [None, {"observed": 1, "limit": 2}, {"observed": 2, "limit": 2}, {"observed": None, "limit": 2}, 4]
+    ),
     version=st.sampled_from([1, 1, 1, 2, None]),
 )
 def test_the_short_way_for_reads_agrees_with_the_long_way(
@@ -300,28 +312,12 @@ def test_the_short_way_for_reads_agrees_with_the_long_way(
     question["principal"] |= {"id": principal, "kind": kind, "owner": owner}
     question["state"]["budget"] = budget
     decision = decide(question)
-    long_way_denies = {
-        reason["rule"] for reason in LONG_WAY(question) if reason["rule"].startswith(("action.", "input.", "principal.", "state."))
-    }
+    objections = {reason["rule"] for reason in evaluate("data.bywire.action.first_denials", question)}
     if decision.effect is ALLOW:
-        assert [reason.rule for reason in decision.reasons] == ["allow.table"]
-        assert long_way_denies == set()
-    elif category == "read":
-        assert {reason.rule for reason in decision.reasons} == long_way_denies
-
-
-def LONG_WAY(question):
-    import json
-
-    import regorus
-
-    if not hasattr(LONG_WAY, "engine"):
-        LONG_WAY.engine = regorus.Engine()
-        for module in bundle().modules:
-            LONG_WAY.engine.add_policy(module.path, module.source)
-        LONG_WAY.engine.add_data_json(bundle().data_json())
-    LONG_WAY.engine.set_input_json(json.dumps(question))
-    return json.loads(LONG_WAY.engine.eval_rule_as_json("data.bywire.action.first_denials"))
+        assert {reason.rule for reason in decision.reasons} == {"allow.table"}
+        assert objections == set()
+    elif tool in READS:
+        assert {reason.rule for reason in decision.reasons} == objections
 
 
 def test_a_grant_for_another_action_asks_again_and_says_both_digests():
@@ -372,7 +368,9 @@ def test_a_denial_for_many_reasons_names_them_all_in_one_order():
 
 
 def test_an_action_outside_every_delivery_needs_no_change():
-    question = merged(asking("rollback_release", "exposure_reducing", {"to": fixture("stable")}), {"action": {"change": ""}})
+    question = merged(
+        asking("rollback_release", "exposure_reducing", {"to": fixture("stable")}), {"action": {"change": ""}}
+    )
     question["change"], question["facts"] = {}, {}
     assert rules(question) == {"approval.required"}
     start = merged(fixture("start"), {"grant": fixture("grant")})

@@ -31,7 +31,8 @@ def bundle_for(manifest, source):
 
 def answer(effect="allow", reasons='[{"rule": "a.b", "facts": {}, "hard": false}]', tier="low", rest=""):
     return (
-        f'decision := {{"effect": "{effect}", "reasons": {reasons}, "obligations": [], "tier": "{tier}", "required": {{}}{rest}}}'
+        f'decision := {{"effect": "{effect}", "reasons": {reasons}, "tier": "{tier}", '
+        f'"obligations": [], "required": {{}}{rest}}}'
         " if input.a == 1\n"
     )
 
@@ -147,7 +148,9 @@ def test_a_deeply_nested_input_is_a_deny_not_a_crash(depth):
     assert ENGINE.decide(ACTION, nested).effect is Effect.DENY
 
 
-@pytest.mark.parametrize("error", [PanicError("panicked"), RuntimeError("broken\n\nStack backtrace:\n0: x"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [PanicError("panicked"), RuntimeError("broken\n\nStack backtrace:\n0: x"), MemoryError()]
+)
 def test_an_engine_that_breaks_is_a_deny_and_is_replaced(monkeypatch, error):
     engine = PolicyEngine(bundle())
     with monkeypatch.context() as patched:

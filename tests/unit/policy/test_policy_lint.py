@@ -74,7 +74,7 @@ REFUSED = [
     ("x if { decision := 1; decision == 1 }", "hides"),
     ("x if { some a in input; some b in a; some c in b; some d in c; d }", "nested iterations"),
     (
-        "x := {a | some a in input; count([b | some b in a; count([c | some c in b; count([d | some d in c]) > 0]) > 0]) > 0}",
+        "x := [1 | some a in input; y := [1 | some b in a; z := [1 | some c in b; w := [d | some d in c]]]]",
         "nested",
     ),
 ]

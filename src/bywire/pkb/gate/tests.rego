@@ -42,6 +42,8 @@ deny contains {"rule": "gate.removed_tests", "facts": {"removed": number("remove
 	number("removed_tests") != 0
 }
 
+default coverage := null
+
 coverage := number("coverage_changed_lines") if is_object(tests)
 
 coverage_limit := needs.limit("coverage_changed_lines")
@@ -76,7 +78,12 @@ deny contains {"rule": "gate.fault_injection_missing", "facts": {"count": number
 
 assistant if count(facts.list_at(["facts", "assets"])) > 0
 
+# Total on purpose: `not f(x)` with an undefined `x` holds in regorus and is undefined in OPA.
+default cases := null
+
 cases := object.get(evaluation, "cases", null) if is_object(evaluation)
+
+default jailbreaks := null
 
 jailbreaks := object.get(evaluation, "jailbreak_cases", null) if is_object(evaluation)
 

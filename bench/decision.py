@@ -1,0 +1,112 @@
+"""Bars of deciding, with the whole knowledge base, as {"bar", "value", "unit", "limit", "ok"}.
+
+What counts as the raw engine: the input serialised with msgspec in the order it has, `set_input_json` and
+`eval_rule_as_json` on a regorus engine that holds the same modules and data, and the answer parsed with msgspec into
+plain dicts. `decide` adds the canonical form, both digests, the size check, the shape check and the Decision.
+Run alone: python bench/decision.py
+"""
+
+import json
+import statistics
+import time
+from importlib import resources
+
+import msgspec
+import regorus
+
+from bywire.policy.bundle import parse_bundle
+from bywire.policy.engine import PolicyEngine
+
+ACTION = "data.bywire.action.decision"
+GATE = "data.bywire.gate.decision"
+RATIO_MAX = 1.5
+READ_MICROSECONDS_MAX = 120
+ROUNDS = 15
+CALLS = 40
+
+
+def _files(place, prefix=""):
+    for child in place.iterdir():
+        if child.is_dir():
+            yield from _files(child, f"{prefix}{child.name}/")
+        elif child.name.endswith((".rego", ".json")):
+            yield f"{prefix}{child.name}", child.read_bytes()
+
+
+BUNDLE = parse_bundle(dict(_files(resources.files("bywire") / "pkb")))
+
+
+def _raw_engine(*, tests=False):
+    engine = regorus.Engine()
+    for module in (*BUNDLE.modules, *(BUNDLE.tests if tests else ())):
+        engine.add_policy(module.path, module.source)
+    engine.add_data_json(BUNDLE.data_json())
+    return engine
+
+
+def questions():
+    """name -> (entrypoint, input): a read as the door asks it, an approved rollout, a step of its plan, a release."""
+    fixtures = _raw_engine(tests=True)
+
+    def value(name):
+        return json.loads(fixtures.eval_rule_as_json(f"data.bywire.fixtures.{name}"))
+
+    start, plan = value("start"), value("plan_digest")
+    read = start | {"change": {}, "facts": {}, "action": start["action"] | _tool("get_deployment_status", "read", {})}
+    read["state"] = read["state"] | {"target": {}}
+    step = {"artifact": value("artifact"), "weight": 25, "segments": ["desktop"], "lease_seconds": 30}
+    step = _tool("set_canary_weight", "production_orchestration", step) | {"plan": plan, "digest": value("other")}
+    approved = start | {"grant": value("grant")}
+    return {
+        "read": (ACTION, read),
+        "start_rollout": (ACTION, approved),
+        "set_canary_weight": (ACTION, approved | {"action": start["action"] | step}),
+        "release_gate": (GATE, value("release")),
+    }
+
+
+def _tool(tool, category, parameters):
+    return {"tool": tool, "category": category, "parameters": parameters}
+
+
+def _microseconds(call):
+    call()
+    began = time.process_time_ns()
+    for _ in range(CALLS):
+        call()
+    return (time.process_time_ns() - began) / CALLS / 1000
+
+
+def decision_costs():
+    """CPU of `decide` against the raw engine, turn about in one run; medians over ROUNDS."""
+    engine, raw = PolicyEngine(BUNDLE), _raw_engine()
+    for name, (entrypoint, question) in questions().items():
+
+        def evaluate(entrypoint=entrypoint, question=question):
+            raw.set_input_json(msgspec.json.encode(question).decode())
+            return msgspec.json.decode(raw.eval_rule_as_json(entrypoint))
+
+        def decide(entrypoint=entrypoint, question=question):
+            return engine.decide(entrypoint, question)
+
+        assert decide().effect == evaluate()["effect"] == "allow", name
+        pairs = [(_microseconds(decide), _microseconds(evaluate)) for _ in range(ROUNDS)]
+        yield name, statistics.median(a for a, _ in pairs), statistics.median(a / b for a, b in pairs)
+
+
+def bars():
+    """All bars of this file."""
+    found = []
+    for name, microseconds, ratio in decision_costs():
+        ratio_bar = {"bar": f"decision_over_raw_engine_{name}", "value": round(ratio, 3), "unit": "ratio"}
+        found.append({**ratio_bar, "limit": f"<= {RATIO_MAX}", "ok": ratio <= RATIO_MAX})
+        cost = {"bar": f"decision_cpu_{name}", "value": round(microseconds, 1), "unit": "us"}
+        limited = name == "read"
+        limit = f"<= {READ_MICROSECONDS_MAX}" if limited else "none"
+        found.append({**cost, "limit": limit, "ok": not limited or microseconds <= READ_MICROSECONDS_MAX})
+    return found
+
+
+if __name__ == "__main__":
+    for bar in bars():
+        print(json.dumps(bar))

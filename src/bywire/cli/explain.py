@@ -1,0 +1,58 @@
+"""`bywire explain DECISION`."""
+
+import click
+import msgspec
+
+from bywire.adapters.knowledge_base import denial_messages
+from bywire.adapters.sqlite_ledger import open_reader
+from bywire.audit.replay import Recorded
+from bywire.cli.approvals import as_json_option
+from bywire.cli.main import Place
+from bywire.cli.output import console, denial, print_json
+from bywire.cli.workspace import workspace
+from bywire.model.errors import ConfigError
+from bywire.wiring.auditing import find_decision
+from bywire.wiring.workspace import DATABASE_FILE
+
+
+@click.command()
+@click.argument("decision")
+@as_json_option
+@click.pass_obj
+def explain(place: Place, decision: str, *, as_json: bool) -> None:
+    """Why a decision was what it was: rules, facts, input. DECISION: an id, its beginning, or a ledger index."""
+    with workspace(place) as opened:
+        reader = open_reader(opened.directory.path / DATABASE_FILE)
+        try:
+            found = find_decision(reader, decision)
+        finally:
+            reader.close()
+    if found is None:
+        raise ConfigError(
+            f"no recorded decision {decision}",
+            code="not_found",
+            next_step="bywire status DELIVERY lists ledger entries",
+        )
+    if as_json:
+        print_json({"entry": found.entry, "decision": msgspec.to_builtins(found.decision), "input": found.input})
+    else:
+        _print(found)
+
+
+def _print(found: Recorded) -> None:
+    out, decided, action = console(), found.decision, found.input.get("action", {})
+    out.print(f"decision   {decided.id}, ledger entry #{found.entry}")
+    out.print(f"question   {found.input['principal']['id']} asks {action.get('tool')} on {action.get('service')}")
+    out.print(f"           in {action.get('environment')}, delivery {action.get('change') or 'none'}")
+    out.print(f"answer     [bold]{decided.effect}[/] by {decided.entrypoint}")
+    for reason in decided.reasons:
+        rule, fact, following = denial({"rule": reason.rule, "facts": reason.facts})
+        known = rule in denial_messages()
+        hard = " (hard: no approval lifts it)" if reason.hard else ""
+        out.print(f"rule       {rule}{hard}")
+        if known:
+            out.print(f"  fact     {fact}".replace("[", r"\["))
+            out.print(f"  next     {following}".replace("[", r"\["))
+    out.print(f"engine     {decided.engine}")
+    out.print(f"policy     {decided.bundle_digest[:16]}   input {decided.input_digest[:16]}")
+    out.print("again      [cyan]bywire audit replay[/]")

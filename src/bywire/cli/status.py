@@ -1,0 +1,86 @@
+"""`bywire status`."""
+
+from typing import Any
+
+import click
+from rich.table import Table
+
+from bywire.cli.approvals import as_json_option
+from bywire.cli.deliver import closing, summary
+from bywire.cli.main import Place
+from bywire.cli.output import console, line, print_json
+from bywire.cli.workspace import workspace
+from bywire.delivery.state import DeliveryState
+from bywire.model.errors import ConfigError, TargetError
+from bywire.wiring.delivering import deliveries
+from bywire.wiring.workspace import Workspace
+
+
+@click.command()
+@click.argument("delivery", required=False)
+@as_json_option
+@click.pass_obj
+def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
+    """What is running, what waits, what ended; with DELIVERY, its whole story."""
+    with workspace(place) as opened:
+        states = deliveries(opened)
+        target = _target(opened)
+        stops = opened.state.stops()
+    if delivery:
+        _one(states, delivery, as_json=as_json)
+    elif as_json:
+        print_json({"deliveries": [_brief(state) for state in states], "target": target, "stops": stops})
+    else:
+        _all(states, target, stops)
+
+
+def _one(states: list[DeliveryState], delivery: str, *, as_json: bool) -> None:
+    state = next((state for state in states if state.id == delivery), None)
+    if state is None:
+        raise ConfigError(f"there is no delivery {delivery}", code="not_found", next_step="bywire status")
+    if as_json:
+        print_json(summary(state))
+        return
+    for event in state.events:
+        line(event.text, event.entry, event.level)
+    closing(state)
+
+
+def _all(states: list[DeliveryState], target: dict[str, Any], stops: list[dict[str, Any]]) -> None:
+    out = console()
+    for stop in stops:
+        what = f"{stop['scope']} {stop['target']}".strip()
+        out.print(f"[bold red]stopped[/]  {what} by {stop['person']}: {stop['reason']}. Lift it: bywire resume")
+    stable, canary = target.get("stable"), target.get("canary")
+    if "error" in target:
+        out.print(f"target   [bold red]{target['error']}[/]")
+    else:
+        out.print(
+            f"target   http://127.0.0.1:{target['router_port']}  stable {stable['digest'][:12] if stable else 'none'}"
+        )
+    if canary:
+        only = f" for {', '.join(canary['segments'])}" if canary["segments"] else ""
+        out.print(f"canary   {canary['digest'][:12]} at {canary['weight']:g}%{only}")
+    table = Table("delivery", "phase", "branch", "artifact", "goal", box=None)
+    for state in reversed(states):
+        table.add_row(state.id, str(state.phase), state.branch, state.artifact[:12], state.goal[:60])
+    out.print(table if states else "no deliveries yet: bywire deliver --goal 'first release'")
+
+
+def _target(opened: Workspace) -> dict[str, Any]:
+    try:
+        return opened.target.status()
+    except TargetError as error:
+        return {"error": error.message, "next_step": error.next_step}
+
+
+def _brief(state: DeliveryState) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "phase": state.phase,
+        "goal": state.goal,
+        "branch": state.branch,
+        "commit": state.head_commit,
+        "artifact": state.artifact,
+        "approval_id": state.approval_id,
+    }

@@ -1,0 +1,1 @@
+"""Makes `tests/` importable, so that flow and fault tests share one scene."""
