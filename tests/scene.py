@@ -145,7 +145,7 @@ INTENT: dict[str, Any] = {
     "artifact": {"include": ["tiny/**"]},
     "slis": [{"name": "availability", "kind": "errors", "objective": 0.999}],
     "segments": {"header": "x-client-segment", "values": ["web"]},
-    "rollout": {"steps": [5, 100]},
+    "rollout": {"steps": [40, 100]},
 }
 
 FILES = {

@@ -91,6 +91,7 @@ def _child(job: dict[str, Any]) -> int:
 
 def _deliver(opened: Any, job: dict[str, Any]) -> dict[str, Any]:
     delivering = Watched(opened)
+    _name_recovery(delivering._joined.door, opened.steps)
     state = delivering.begin(job["goal"], job["branch"], dry_run=False, plan=None)
 
     def seen(state: DeliveryState) -> None:
@@ -103,9 +104,20 @@ def _deliver(opened: Any, job: dict[str, Any]) -> dict[str, Any]:
     return {name: plain[name] for name in ("id", "phase", "approval_id", "artifact", "reasons", "last_good")}
 
 
+def _name_recovery(door: Any, steps: DeadlySteps) -> None:
+    """Steps of an effect name its tool, also when a later process carries it out."""
+    carry_out = door.carry_out
+
+    def named(row: Any, *more: Any) -> Any:
+        steps.carrying = row.tool
+        return carry_out(row, *more)
+
+    door.carry_out = named
+
+
 def _roll_back(opened: Any, steps: DeadlySteps) -> dict[str, Any]:
     steps.carrying = "rollback"
-    outcome = retreat.roll_back(opened, "")
+    _, outcome = retreat.roll_back(opened, "")
     return {"phase": str(outcome.status), "approval_id": outcome.approval_id}
 
 

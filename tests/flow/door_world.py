@@ -265,12 +265,12 @@ class World:
         return self.reader.rows(sql, values)
 
     def intents(self):
-        return {key: state for key, state in self.rows("SELECT key, state FROM intents")}
+        return dict(self.rows("SELECT key, state FROM intents"))
 
     def entries(self, kind=None):
         self.journal.flush_reads()
         self.writer.run(lambda tx: None)
-        leaves = [msgspec.json.decode(leaf) for _, leaf in self.ledger.leaves(0)]
+        leaves = [msgspec.json.decode(leaf) for _, leaf, _ in self.ledger.rows(0)]
         return [leaf for leaf in leaves if kind in {None, leaf["kind"]}]
 
     def predicates(self, kind):

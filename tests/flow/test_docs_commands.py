@@ -1,13 +1,12 @@
 """The documentation is executed: a command that is shown is a command that works, or this file fails.
 
-A ```console block right after `<!-- run: SCENE -->` is run line by line (`$ ` starts a command) in the repository that
+A ```console block right after `<!-- run: SCENE -->` is run line by line (`$ ` starts a command, `> ` goes on) in the repository that
 `SCENES` prepares; `<!-- run: SCENE exit: N -->` expects N from the block's last command, every other one must end with
 0. Blocks of one page with the same scene share it and run in the page's order. Where a command's output is shown, its
 first line must come out again, digests, numbers and blanks aside. Ids as in `ap-0123456789ab` and `dl-0123456789` stand
 for the newest of the scene. What is not run must at least parse: the sub-command and each of its options exist.
 """
 
-import json
 import os
 import re
 import shlex
@@ -19,9 +18,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from scene import Scene
 
 from bywire.adapters import yaml_file
-from bywire.adapters.local_target_client import LocalTarget
 from bywire.cli.main import bywire
 from bywire.config import asset_manifest, json_document, operator_config, service_intent
 
@@ -29,155 +28,54 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND_SECONDS = 60
 
-_BLOCK = re.compile(r"(?:<!-- run: (?P<scene>[a-z-]+)(?: exit: (?P<exit>\d))? -->\n)?```console\n(?P<body>.*?)```", re.S)
+_BLOCK = re.compile(
+    r"(?:<!-- run: (?P<scene>[a-z-]+)(?: exit: (?P<exit>\d))? -->\n)?```console\n(?P<body>.*?)```", re.S
+)
 _FILE = re.compile(r"<!-- file: (?P<name>[a-z./]+) -->\n```(?:yaml|json)\n(?P<body>.*?)```", re.S)
 _INLINE = re.compile(r"`(bywire [a-z][^`\n]*)`")
 _VARIES = re.compile(r"\b[0-9a-f]{7,}\b|[0-9][0-9.,]*|\s+")
 
-FILES = {
-    "pyproject.toml": '[project]\nname = "greeter"\nversion = "1.0.0"\nlicense = "Apache-2.0"\ndependencies = []\n',
-    "pytest.ini": "[pytest]\naddopts = -p no:cacheprovider\n",
-    "greeter/__init__.py": '"""Greets people."""\n',
-    "greeter/words.py": (
-        '"""What the service says."""\n\n\ndef greet(name):\n    """At most 40 characters of a name."""\n'
-        '    return f"hello, {name[:40] or \'world\'}"\n'
-    ),
-    "greeter/__main__.py": """\
-import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from greeter.words import greet
+class Page:
+    """A scene as the reader of a page sees it: a shell in the repository, the operator directory in the environment."""
 
-
-class Greeter(BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = b"ok" if self.path == "/healthz" else greet(self.path.strip("/")).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
-if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Greeter).serve_forever()
-""",
-    "tests/test_words.py": """\
-import greeter.__main__
-from greeter.words import greet
-
-
-def test_property_every_greeting_is_short():
-    assert all(len(greet("x" * length)) <= 47 for length in range(200))
-
-
-def test_fault_a_missing_name_is_greeted():
-    assert greet("") == "hello, world"
-
-
-def test_the_server_answers():
-    answered = []
-    handler = object.__new__(greeter.__main__.Greeter)
-    handler.path = "/ada"
-    handler.send_response = handler.send_header = lambda *_: None
-    handler.end_headers = handler.log_message
-    handler.wfile = type("File", (), {"write": staticmethod(answered.append)})
-    handler.do_GET()
-    assert answered == [b"hello, ada"]
-""",
-}
-COVERAGE = "python, -m, coverage, run, --source=greeter, -m, pytest, -q, --junitxml=reports/junit.xml"
-
-
-class Scene:
-    """One repository with its operator directory beside it."""
-
-    def __init__(self, place):
-        self.repo = place / "greeter"
-        self.operator = place / "operator"
-        self.environment = {
+    def __init__(self, scene):
+        self._scene = scene
+        self._environment = {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
-            "HOME": str(place),
+            "HOME": str(scene.root),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "BYWIRE_OPERATOR_DIR": str(self.operator),
+            "BYWIRE_OPERATOR_DIR": str(scene.operator),
         }
 
     def run(self, command):
         return subprocess.run(
-            ["bash", "-c", command],
-            cwd=self.repo,
-            env=self.environment,
+            ["bash", "-c", self._newest(command)],
+            cwd=self._scene.repo,
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
             check=False,
         )
 
-    def must(self, command, exit_code=0):
-        done = self.run(command)
-        assert done.returncode == exit_code, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def newest(self, command):
+    def _newest(self, command):
         """`command` with the ids of the page replaced by those of the scene."""
-        if re.search(r"\bap-[0-9a-f]{12}\b", command):
-            command = re.sub(r"\bap-[0-9a-f]{12}\b", self.approval(), command)
-        if re.search(r"\bdl-[0-9a-f]{10}\b", command):
-            known = json.loads(self.must("bywire status --json"))["deliveries"]
-            command = re.sub(r"\bdl-[0-9a-f]{10}\b", known[-1]["id"], command)
+        for example, asked in _IDS.items():
+            if re.search(example, command):
+                known = self._scene.bywire(*asked, "--json").json
+                newest = known[0] if isinstance(known, list) else known["deliveries"][-1]
+                command = re.sub(example, newest["id"], command)
         return command
 
-    def approval(self):
-        return json.loads(self.must("bywire approvals list --json"))[0]["id"]
 
-    def close(self):
-        if (self.operator / "target" / "target.pid").exists():
-            LocalTarget(self.operator / "target", search_path=()).shutdown()
-
-
-def _fresh(scene):
-    """A service in git that has never met bywire."""
-    for name, text in FILES.items():
-        path = scene.repo / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    scene.must("git init -q -b main && git config user.name Dana && git config user.email dana@example.com")
-    scene.must("git add -A && git commit -q -m 'A service that greets'")
-
-
-def _service(scene):
-    """The same after `bywire init`, with coverage declared, and intervals of one second instead of sixty."""
-    _fresh(scene)
-    scene.must("bywire init")
-    intent = scene.repo / "bywire.yaml"
-    drafted = intent.read_text()
-    text = re.sub(r"run: \[python, -m, pytest[^\]]*\]", f"run: [{COVERAGE}]", drafted)
-    text = text.replace("#    coverage: ", "    coverage: ")
-    assert text.count("coverage") > drafted.count("coverage")
-    intent.write_text(text)
-    limits = scene.operator / "operator.yaml"
-    quick = {"interval_seconds": 1, "verify_intervals": 1, "intervals_min": 1}
-    text = limits.read_text()
-    for name, value in quick.items():
-        text = re.sub(rf"(?m)^  {name}: \d+$", f"  {name}: {value}", text)
-    limits.write_text(text)
-    scene.must("git add -A && git commit -q -m 'bywire.yaml'")
-
-
-def _released(scene):
-    """The same with the first release serving."""
-    _service(scene)
-    scene.must("bywire deliver --goal 'first release'", exit_code=3)
-    scene.must(f"bywire approvals approve {scene.approval()} --as oncall --yes")
-    scene.must("bywire deliver --goal 'first release'")
-
-
-SCENES = {"fresh": _fresh, "service": _service, "released": _released}
+_IDS = {r"\bap-[0-9a-f]{12}\b": ("approvals", "list"), r"\bdl-[0-9a-f]{10}\b": ("status",)}
+SCENES = {
+    "fresh": lambda scene: (scene.repo / "bywire.yaml").unlink(),
+    "service": Scene.prepared,
+    "released": lambda scene: scene.prepared().released(),
+}
 
 
 def _blocks(document):
@@ -187,9 +85,11 @@ def _blocks(document):
 def _steps(body):
     """(command, first line shown after it or empty) of a console block."""
     steps = []
-    for line in body.replace("\\\n", "").splitlines():
+    for line in body.splitlines():
         if line.startswith("$ "):
             steps.append([line[2:], ""])
+        elif line.startswith("> ") and steps and not steps[-1][1]:
+            steps[-1][0] += f"\n{line[2:]}"
         elif steps and not steps[-1][1]:
             steps[-1][1] = line
     return steps
@@ -204,22 +104,21 @@ RUNS = sorted({(doc, block["scene"]) for doc in DOCUMENTS for block in _blocks(d
 
 @pytest.mark.parametrize(("document", "name"), RUNS, ids=[f"{doc.stem}-{name}" for doc, name in RUNS])
 def test_a_marked_block_does_what_it_shows(document, name, tmp_path):
-    scene = Scene(tmp_path)
-    scene.repo.mkdir()
+    scene = Scene(tmp_path / "scene")
     try:
         SCENES[name](scene)
         for block in _blocks(document):
             if block["scene"] == name:
-                _play(scene, block)
+                _play(Page(scene), block)
     finally:
         scene.close()
 
 
-def _play(scene, block):
+def _play(page, block):
     steps = _steps(block["body"])
     for number, (command, shown) in enumerate(steps, 1):
         wanted = int(block["exit"] or 0) if number == len(steps) else 0
-        done = scene.run(scene.newest(command))
+        done = page.run(command)
         said = f"$ {command}\n{done.stdout}{done.stderr}"
         assert done.returncode == wanted, said
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
@@ -227,14 +126,13 @@ def _play(scene, block):
 
 
 def test_the_check_itself_can_fail(tmp_path):
-    scene = Scene(tmp_path)
-    scene.repo.mkdir()
+    page = Page(Scene(tmp_path / "scene"))
     body = "$ echo built 12 files in 0.8 s\nbuilt 7 files in 1.25 s\n$ false\n"
-    _play(scene, {"scene": "fresh", "exit": "1", "body": body})
+    _play(page, {"scene": "fresh", "exit": "1", "body": body})
     with pytest.raises(AssertionError, match="built"):
-        _play(scene, {"scene": "fresh", "exit": None, "body": "$ echo built 1 file\nbuilt nothing\n"})
+        _play(page, {"scene": "fresh", "exit": None, "body": "$ echo built 1 file\nbuilt nothing\n"})
     with pytest.raises(AssertionError, match="false"):
-        _play(scene, {"scene": "fresh", "exit": None, "body": "$ false\n"})
+        _play(page, {"scene": "fresh", "exit": None, "body": "$ false\n"})
 
 
 def _mentions():

@@ -17,6 +17,7 @@ from bywire.model.errors import ConflictError
 from bywire.seal.dsse import unverified_statement
 
 CANDIDATES_MAX = 16
+DECIDED_MAX = 64
 
 
 class ApprovalRow(msgspec.Struct, frozen=True):
@@ -69,6 +70,16 @@ class SqliteApprovals:
         )
         return tuple((msgspec.json.decode(row[0], type=Packet), row[1], row[2], bool(row[3])) for row in rows)
 
+    def decided_before(self, packet: Packet) -> bytes | None:
+        """The newest verdict on what the same requester asked for, with whatever parameters, among the last ones."""
+        rows = self._reader.rows(
+            "SELECT packet, envelope FROM approvals WHERE envelope IS NOT NULL AND id != ?"
+            " ORDER BY requested_ms DESC, rowid DESC LIMIT ?",
+            (packet.id, DECIDED_MAX),
+        )
+        alike = (row[1] for row in rows if _asks_for(msgspec.json.decode(row[0], type=Packet)) == _asks_for(packet))
+        return next(alike, None)
+
     def row(self, approval_id: str) -> ApprovalRow | None:
         """One approval by id."""
         found = self._reader.row(
@@ -116,6 +127,11 @@ class SqliteApprovals:
             return tx.append(leaf_bytes(leaf), [envelope])
 
         return self._writer.run(work)
+
+
+def _asks_for(packet: Packet) -> tuple[Any, ...]:
+    action = packet.action
+    return packet.requester, packet.service, packet.environment, action.get("tool"), action.get("change")
 
 
 def _about(packet: Packet) -> str:

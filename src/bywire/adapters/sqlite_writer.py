@@ -39,12 +39,43 @@ WAL_COMMITS_MAX = 400
 class Transaction(SqliteLedger):
     """What a work sees: the whole database, inside the open write transaction. Not valid after the work returns."""
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._entries: int | None = None
+
+    def entry_count(self) -> int:
+        """Asked of the database once: nobody else appends while this transaction is open."""
+        if self._entries is None:
+            self._entries = super().entry_count()
+        return self._entries
+
+    def insert_entry(self, index: int, leaf: bytes, leaf_hash: bytes, content: str) -> None:
+        """Insert an entry, and count it."""
+        self._entries = None
+        super().insert_entry(index, leaf, leaf_hash, content)
+        self._entries = index + 1
+
+    def begin(self) -> None:
+        """Open the savepoint of one work."""
+        self._connection.execute("SAVEPOINT work")
+
+    def keep(self) -> None:
+        """Close it; what the work did becomes part of the transaction."""
+        self._connection.execute("RELEASE work")
+
+    def undo(self) -> None:
+        """Roll back what the work did, its entries included."""
+        self._entries = None
+        self._connection.execute("ROLLBACK TO work")
+        self.keep()
+
     def is_open(self) -> bool:
         """Whether SQLite still holds the transaction open; some of its errors end it."""
         return self._connection.in_transaction
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement. sqlite3 errors reach the work raw, so that it may tell a conflict from a failure."""
+        self._entries = None
         return self._connection.execute(sql, values)
 
     def append(self, leaf: bytes, blobs: Iterable[bytes] = ()) -> int:
@@ -61,18 +92,17 @@ class _Job(Generic[T]):
 
     def attempt(self, transaction: Transaction) -> bool:
         """Do the work in a savepoint of its own; remember what to tell, tell nobody yet."""
-        transaction.execute("SAVEPOINT work")
+        transaction.begin()
         try:
             result = self.work(transaction)
         except BaseException as error:
             if not transaction.is_open() or is_disk_full(error) or is_broken(error):
                 raise
-            transaction.execute("ROLLBACK TO work")
-            transaction.execute("RELEASE work")
+            transaction.undo()
             told = _told(error)
             self.settle = lambda: self.future.set_exception(told)
             return False
-        transaction.execute("RELEASE work")
+        transaction.keep()
         self.settle = lambda: self.future.set_result(result)
         return True
 

@@ -1,5 +1,6 @@
 """Carries rollout actions out on the local target: fenced by epoch, preconditioned on version, idempotent by key."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,14 +21,17 @@ DEFAULT_SLOW_MS = 500.0
 class TargetExecutor:
     """`gateway.ports.Executor` over the local target.
 
-    `intent` is the service intent in force (protected base revision); it is None before the first delivery read it.
+    `intents` gives the service intent in force for a delivery (protected base revision), also when a later process
+    recovers an intent that this one left open.
     """
 
-    def __init__(self, target: LocalTarget, releases: Releases, judge: JudgeLimits) -> None:
+    def __init__(
+        self, target: LocalTarget, releases: Releases, judge: JudgeLimits, intents: Callable[[str], ServiceIntent]
+    ) -> None:
         self._target = target
         self._releases = releases
         self._judge = judge
-        self.intent: ServiceIntent | None = None
+        self._intents = intents
 
     def observe(self) -> dict[str, Any]:
         """Version, digests and weight as they are now."""
@@ -64,9 +68,9 @@ class TargetExecutor:
         version = int(row.precondition.get("version") or 0)
         match row.tool:
             case "start_rollout":
-                return self._configure()
+                return self._configure(self._intents(row.change))
             case "deploy_release":
-                intent = self._intent()
+                intent = self._intents(row.change)
                 if intent.start is None:
                     raise TargetError(
                         "bywire.yaml says no way to start the service",
@@ -83,7 +87,7 @@ class TargetExecutor:
                     env={},
                 )
             case "warm_release":
-                warm = self._intent().warm
+                warm = self._intents(row.change).warm
                 if warm is None:
                     raise TargetError(
                         "bywire.yaml declares no warm-up", code="warm_missing", next_step="add `commands.warm`"
@@ -117,8 +121,7 @@ class TargetExecutor:
                 return target.settle(epoch=epoch)
         raise TargetError(f"the local target cannot {row.tool}", code="unsupported", next_step="bywire doctor")
 
-    def _configure(self) -> dict[str, Any]:
-        intent = self._intent()
+    def _configure(self, intent: ServiceIntent) -> dict[str, Any]:
         slow = [sli.threshold_ms for sli in intent.slis if sli.kind == "slow"]
         return self._target.configure(
             segment_header=intent.segments.header if intent.segments else DEFAULT_SEGMENT_HEADER,
@@ -127,11 +130,6 @@ class TargetExecutor:
             interval_seconds=self._judge.interval_seconds,
             user_header=USER_HEADER,
         )
-
-    def _intent(self) -> ServiceIntent:
-        if self.intent is None:
-            raise TargetError("no service intent was read", code="intent_missing", next_step="bywire deliver")
-        return self.intent
 
 
 def _key(row: IntentRow) -> str:

@@ -61,9 +61,12 @@ class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 BINDING_FIELDS = ("action_digest", "evidence_digest", "bundle_digest", "environment", "requester", "plan_digest")
 
 
-def packet_id(action_digest: str, evidence_digest: str, bundle_digest: str, requested_at_ms: int) -> str:
-    """A short stable name for a packet, derived from what it binds."""
-    bound = [action_digest, evidence_digest, bundle_digest, requested_at_ms]
+def packet_id(action_digest: str, evidence_digest: str, context_digest: str, requested_at_ms: int) -> str:
+    """A short stable name for a packet, derived from what it binds.
+
+    `context_digest` is the policy bundle's, or that of the decided packet which this one follows.
+    """
+    bound = [action_digest, evidence_digest, context_digest, requested_at_ms]
     return "ap-" + jcs.digest(bound)[:12]
 
 

@@ -1,16 +1,14 @@
 """`bywire approvals`: what waits for a person, and the person's answer, signed with their own key."""
 
-import os
+import json
 from typing import Any
 
 import click
-import msgspec
-from rich.panel import Panel
 from rich.table import Table
 
 from bywire.adapters.sqlite_approvals import ApprovalRow
 from bywire.cli.main import Place
-from bywire.cli.output import EXIT_DENIED, console, finish, print_json
+from bywire.cli.output import EXIT_DENIED, console, finish, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.errors import ConflictError
 from bywire.wiring.approving import decide_approval
@@ -134,26 +132,27 @@ def _summary(row: ApprovalRow, now_ms: int) -> dict[str, Any]:
 
 
 def _print_packet(row: ApprovalRow, now_ms: int) -> None:
-    packet = row.packet
-    body = msgspec.json.format(msgspec.json.encode(packet.action["parameters"]), indent=2).decode()
+    packet, summary = row.packet, _summary(row, now_ms)
     lines = [
-        f"action       {packet.action['tool']} on {packet.service} in {packet.environment} ({packet.tier} tier)",
-        f"requested by {packet.requester}",
-        f"target now   {_brief(packet.target)}",
-        f"undo         {packet.undo}",
-        f"expected     {packet.expected}",
-        f"evidence     {len(packet.evidence)} statements, digest {packet.evidence_digest[:16]}",
-        f"policy       {packet.bundle_digest[:16]}",
-        f"state        {_summary(row, now_ms)['state']}, expires in {_summary(row, now_ms)['expires_in_seconds']} s",
-        f"may approve  {', '.join(packet.approver_roles) or 'any listed approver'}",
+        ("action", f"{packet.action['tool']} on {packet.service} in {packet.environment} ({packet.tier} tier)"),
+        ("requested by", packet.requester),
+        ("target now", _brief(packet.target)),
+        ("undo", packet.undo),
+        ("expected", packet.expected),
+        ("evidence", f"{len(packet.evidence)} statements, digest {packet.evidence_digest[:16]}"),
+        ("policy", packet.bundle_digest[:16]),
+        ("state", f"{summary['state']}, expires in {summary['expires_in_seconds']} s"),
+        ("may approve", ", ".join(packet.approver_roles) or "any listed approver"),
+        *(("missing", text) for text in packet.missing),
+        *(("contrary", text) for text in packet.contrary),
+        *(("uncertain", text) for text in packet.uncertain),
+        *((("untrusted", packet.prose),) if packet.prose else ()),
+        *((f"  {name}", json.dumps(value)) for name, value in sorted(packet.action["parameters"].items())),
     ]
-    lines += [f"missing      {text}" for text in packet.missing]
-    lines += [f"contrary     {text}" for text in packet.contrary]
-    lines += [f"uncertain    {text}" for text in packet.uncertain]
-    if packet.prose:
-        lines += [f"untrusted    {packet.prose}"]
-    text = os.linesep.join([*lines, "exact parameters:", body]).replace("[", r"\[")
-    console().print(Panel(text, title=f"{packet.id}  sha256 {packet.digest[:16]}", title_align="left"))
+    out = console()
+    out.rule(f"{packet.id}  sha256 {packet.digest[:16]}", align="left")
+    for label, text in lines:
+        out.print(f"[bold]{label:<13}[/] {literal(text)}")
 
 
 def _brief(target: dict[str, Any]) -> str:

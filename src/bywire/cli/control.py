@@ -6,11 +6,9 @@ from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, EXIT_ERROR, EXIT_OK, EXIT_PENDING, console, finish, print_denials, print_json
 from bywire.cli.workspace import workspace
-from bywire.model.action import ActionRequest
 from bywire.model.decision import OutcomeStatus
 from bywire.model.errors import TargetError
-from bywire.wiring.door import Joined
-from bywire.wiring.retreat import retreat_request
+from bywire.wiring.retreat import roll_back
 
 _CODES = {OutcomeStatus.COMMITTED: EXIT_OK, OutcomeStatus.DENIED: EXIT_DENIED, OutcomeStatus.PENDING: EXIT_PENDING}
 
@@ -68,15 +66,14 @@ def resume(place: Place, *, as_json: bool) -> None:
 def rollback(place: Place, digest: str, *, as_json: bool) -> None:
     """Give all traffic back to a release that served well. Takes over from a running delivery."""
     with workspace(place, take_over=True) as opened:
-        request: ActionRequest = retreat_request(opened, digest)
-        outcome = Joined(opened).door.call(opened.token("agent:release-controller", "rollback"), request)
+        to, outcome = roll_back(opened, digest)
     if outcome.status in {OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN}:
         problem = outcome.error or {"message": "nobody knows whether it happened"}
         raise TargetError(problem["message"], code=problem.get("code"), next_step="bywire status")
     if as_json:
         print_json({"status": outcome.status, "entry": outcome.entry, "approval_id": outcome.approval_id})
     elif outcome.status is OutcomeStatus.COMMITTED:
-        console().print(f"[green]rolled back[/] to {request.parameters['to'][:12]}, ledger entry #{outcome.entry}")
+        console().print(f"[green]rolled back[/] to {to[:12]}, ledger entry #{outcome.entry}")
     elif outcome.status is OutcomeStatus.PENDING:
         console().print(f"waiting for approval: bywire approvals show {outcome.approval_id}")
     elif outcome.decision is not None:

@@ -1,5 +1,6 @@
 """`bywire deliver`: one change, from goal to production, through every gate."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def deliver(
         delivering = Delivering(opened)
         state = delivering.begin(goal, branch or opened.repository.current_branch(), dry_run=dry_run, plan=plan)
         story = Story(quiet=as_json, shown=0)
-        story.tell(state)
+        story.resume(state)
         state = run_to_rest(
             delivering,
             state,
@@ -104,6 +105,14 @@ class Story:
         self._quiet = quiet
         self._shown = shown
 
+    def resume(self, state: DeliveryState) -> None:
+        """Begin a new story, or say where an earlier one is continued."""
+        if len(state.events) > 1:
+            self._shown = len(state.events)
+            if not self._quiet:
+                line(f"continuing {state.id} ({state.phase}); its story so far: bywire status {state.id}")
+        self.tell(state)
+
     def tell(self, state: DeliveryState) -> None:
         """Print what is new."""
         if not self._quiet:
@@ -124,7 +133,8 @@ def closing(state: DeliveryState) -> None:
     """What a person needs to know at the end, and what to do next."""
     out = console()
     if state.phase in {Phase.DENIED, Phase.STOPPED, Phase.FAILED}:
-        print_denials([reason for reason in state.reasons if reason], next_for(state))
+        for reason in state.reasons:
+            print_denials([reason], next_for(state, str(reason.get("rule"))))
     if state.phase is Phase.DENIED and state.recourse:
         for patch in state.recourse.get("patches", ()):
             out.print(f"fix     {patch['path']}: {patch['explanation']}".replace("[", r"\["))
@@ -144,8 +154,12 @@ def fix_branch(state: DeliveryState) -> str:
     return str(branch or state.branch)
 
 
-def next_for(state: DeliveryState) -> str:
-    """The command that continues after a denial with an automatic answer; empty leaves each rule's own advice."""
-    if state.phase is Phase.DENIED and (state.recourse or {}).get("fix_branch"):
-        return f"bywire deliver --change {fix_branch(state)} --goal '{state.goal}'"
+def next_for(state: DeliveryState, rule: str) -> str:
+    """The command that answers one reason of a denial; empty leaves the rule's own advice."""
+    recourse = state.recourse or {}
+    for command in recourse.get("commands", ()):
+        if command["rule"] == rule:
+            return f"{shlex.join(command['argv'])} --change {fix_branch(state)}"
+    if any(patch["rule"] == rule for patch in recourse.get("patches", ())):
+        return f"bywire deliver --change {fix_branch(state)} --goal {shlex.quote(state.goal)}"
     return ""

@@ -1,6 +1,7 @@
 """How every command speaks: JSON on request, three lines for a denial, one clear message for an error."""
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from bywire.adapters.knowledge_base import denial_messages
 from bywire.model.errors import BywireError
 
+_DIGEST = re.compile(r"[0-9a-f]{40,64}")
 EXIT_OK, EXIT_DENIED, EXIT_ERROR, EXIT_PENDING = 0, 1, 2, 3
 STYLES = {"good": "green", "bad": "bold red", "info": "default", "warn": "yellow"}
 
@@ -47,9 +49,9 @@ def print_denials(reasons: list[dict[str, Any]], next_command: str = "") -> None
     out = console()
     for reason in reasons:
         rule, fact, following = denial(reason, next_command)
-        out.print(f"[bold red]denied[/]  {_literal(rule)}")
-        out.print(f"  fact  {_literal(fact)}")
-        out.print(f"  next  [cyan]{_literal(following)}[/]")
+        out.print(f"[bold red]denied[/]  {literal(rule)}")
+        out.print(f"  fact  {literal(fact)}")
+        out.print(f"  next  [cyan]{literal(following)}[/]")
 
 
 def print_error(error: BywireError, *, as_json: bool) -> None:
@@ -58,15 +60,15 @@ def print_error(error: BywireError, *, as_json: bool) -> None:
         print_json({"error": error.as_json()})
         return
     err = Console(stderr=True, highlight=False, soft_wrap=True)
-    err.print(f"[bold red]error[/]  {error.code}: {_literal(error.message)}")
+    err.print(f"[bold red]error[/]  {error.code}: {literal(error.message)}")
     if error.next_step:
-        err.print(f"  next  [cyan]{_literal(error.next_step)}[/]")
+        err.print(f"  next  [cyan]{literal(error.next_step)}[/]")
 
 
 def line(text: str, entry: int = -1, level: str = "info") -> None:
     """One line of a story; names its ledger entry."""
     place = f"#{entry}" if entry >= 0 else ""
-    console().print(f"[dim]{place:>6}[/]  [{STYLES[level]}]{_literal(text)}[/]")
+    console().print(f"[dim]{place:>6}[/]  [{STYLES[level]}]{literal(text)}[/]")
 
 
 def finish(code: int) -> None:
@@ -76,14 +78,18 @@ def finish(code: int) -> None:
 
 
 def _plain(value: Any) -> str:
+    """A fact for a person: digests shortened, structures without braces."""
     if isinstance(value, float):
         return f"{value:g}"
-    if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
-    return str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return "; ".join(_plain(item) for item in value)
+    text = str(value)
+    return text[:12] if _DIGEST.fullmatch(text) else text
 
 
-def _literal(text: str) -> str:
-    """Text from outside never becomes markup or terminal control."""
+def literal(text: str) -> str:
+    """Text from outside as text: never markup, never terminal control."""
     printable = "".join(character if character.isprintable() else "?" for character in text)
     return printable.replace("[", r"\[")

@@ -18,12 +18,11 @@ from bywire.delivery.state import (
     Work,
     WorkDone,
 )
-from bywire.delivery.story import end, note, request_key
+from bywire.delivery.story import Step, conclude, end, note, request_key
 from bywire.model.rollout_plan import RolloutPlan, RolloutStep
 from bywire.seal import jcs
 
 _WHOLE = RolloutStep(100)
-Step = tuple[DeliveryState, tuple[Request, ...]]
 Observation = WorkDone | Asked
 
 
@@ -61,14 +60,25 @@ def transition(state: DeliveryState, observations: tuple[Observation, ...], now_
     for observation in observations:
         failure = _failure(observation)
         if failure is not None:
-            reasons = ({"rule": failure["code"], "facts": dict(failure)},)
-            text = f"{failure['code']}: {failure.get('message', '')}"
-            return end(state, Phase.FAILED, now_ms, text, reasons=reasons), ()
+            return _failed(state, failure, now_ms)
         if isinstance(observation, WorkDone) and state.phase in _WORK:
             state, requests = _WORK[state.phase](state, observation, now_ms)
         elif isinstance(observation, Asked) and state.phase in _ASKED:
             state, requests = _ASKED[state.phase](state, observation, now_ms)
     return state, requests
+
+
+def _failed(state: DeliveryState, failure: dict[str, str], now_ms: int) -> Step:
+    """A role or the door could not do its part. When not even that can be recorded, the delivery ends unrecorded."""
+    if state.phase is Phase.CONCLUDING:
+        return end(state, now_ms, -1), ()
+    reasons = ({"rule": failure["code"], "facts": dict(failure)},)
+    text = f"{failure['code']}: {failure.get('message', '')}"
+    return conclude(state, Phase.FAILED, text, reasons=reasons)
+
+
+def _concluded(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
+    return end(state, now_ms, done.entries[0] if done.entries else -1), ()
 
 
 def _failure(observation: Observation) -> dict[str, str] | None:
@@ -111,8 +121,7 @@ def _or_stop(state: DeliveryState, done: WorkDone, now_ms: int, phase: Phase, ki
     shortfalls = tuple(done.result.get("shortfalls", ()))
     if shortfalls:
         text = "; ".join(item["says"] for item in shortfalls)
-        entry = done.entries[0] if done.entries else -1
-        return end(state, Phase.STOPPED, now_ms, text, entry=entry, reasons=shortfalls), ()
+        return conclude(state, Phase.STOPPED, text, reasons=shortfalls)
     return _ask_work(_to(state, phase), kind)
 
 
@@ -157,7 +166,7 @@ def _recourse_found(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
     state = msgspec.structs.replace(_told(state, done, now_ms), recourse=done.result)
     patches = done.result.get("patches", ())
     if not patches or state.dry_run:
-        return end(state, Phase.DENIED, now_ms, "the gate denied this change"), ()
+        return conclude(state, Phase.DENIED, "the gate denied this change")
     state = _to(state, Phase.FIXING)
     return state, (_create_fix_branch(state, done.result),)
 
@@ -182,13 +191,13 @@ def _fixed(state: DeliveryState, asked: Asked, now_ms: int) -> Step:
         state = note(state, now_ms, f"fix committed on branch {branch}", asked.entry)
     else:
         state = note(state, now_ms, f"the fix could not be placed on a branch: {asked.status}", asked.entry, "bad")
-    return end(state, Phase.DENIED, now_ms, "the gate denied this change"), ()
+    return conclude(state, Phase.DENIED, "the gate denied this change")
 
 
 def _approved(state: DeliveryState, asked: Asked, now_ms: int) -> Step:
     plan = state.plan
     if plan is None:
-        return end(state, Phase.FAILED, now_ms, "a delivery in approval has no plan"), ()
+        return conclude(state, Phase.FAILED, "a delivery in approval has no plan")
     if asked.status == "pending":
         if asked.approval_id != state.approval_id:
             state = note(state, now_ms, f"waiting for approval {asked.approval_id}", asked.entry)
@@ -197,9 +206,9 @@ def _approved(state: DeliveryState, asked: Asked, now_ms: int) -> Step:
         # Recovery settles it; nothing is exposed until it is known to have happened.
         return state, (_start_rollout(state, plan),)
     if asked.status != "committed":
-        return end(state, Phase.DENIED, now_ms, "the rollout was denied", entry=asked.entry, reasons=asked.reasons), ()
+        return conclude(state, Phase.DENIED, "the rollout was denied", reasons=asked.reasons)
     if state.dry_run:
-        return end(state, Phase.SUCCESSFUL, now_ms, "dry run: every check passed and the rollout would be allowed"), ()
+        return conclude(state, Phase.SUCCESSFUL, "dry run: every check passed and the rollout would be allowed")
     state = note(state, now_ms, "rollout authorised", asked.entry, "good")
     return begin_rollout(_to(state, Phase.ROLLING))
 
@@ -211,5 +220,6 @@ _WORK = {
     Phase.BUILDING: _built,
     Phase.AUDITING: _audited,
     Phase.RECOURSE: _recourse_found,
+    Phase.CONCLUDING: _concluded,
 }
 _ASKED = {Phase.FIXING: _fixed, Phase.APPROVING: _approved}

@@ -8,15 +8,14 @@ from typing import Any
 
 import msgspec
 
-from bywire.delivery.state import Ask, Asked, DeliveryState, Phase, Request, Work, WorkDone
-from bywire.delivery.story import end, note, request_key
+from bywire.delivery.state import Ask, Asked, DeliveryState, Phase, Work, WorkDone
+from bywire.delivery.story import Step, conclude, note, request_key
 from bywire.model.decision import OutcomeStatus
 from bywire.model.telemetry import ArmInterval
 from bywire.release.rollout import transition
 from bywire.release.rollout_state import ActionOutcome, Observation, RolloutState, Telemetry, Tick, begin
 from bywire.release.rollout_state import Phase as RolloutPhase
 
-Step = tuple[DeliveryState, tuple[Request, ...]]
 _LINES = {
     "deploy_release": "canary instance ready, no traffic yet",
     "warm_release": "release warmed up before exposure",
@@ -34,7 +33,7 @@ def begin_rollout(state: DeliveryState) -> Step:
 def advance_rollout(state: DeliveryState, observations: tuple[WorkDone | Asked, ...], now_ms: int) -> Step:
     """One step of the rolling phase. Pure and total."""
     if state.plan is None or state.limits is None:
-        return end(state, Phase.FAILED, now_ms, "a rollout needs an approved plan"), ()
+        return conclude(state, Phase.FAILED, "a rollout needs an approved plan")
     rollout = state.rollout
     if rollout is None:
         baseline = next((_intervals(item) for item in observations if isinstance(item, Asked)), ())
@@ -60,12 +59,12 @@ def _finish(
             f" exposure {rollout.exposure_requests} canary requests, {rollout.exposure_bad} of them failed,"
             f" {(now_ms - state.exposed_at_ms) / 1000:.1f} s from first exposure to verified"
         )
-        return end(state, Phase.ROLLED_BACK, now_ms, text, reasons=_why(rollout)), ()
+        return conclude(state, Phase.ROLLED_BACK, text, reasons=_why(rollout))
     if rollout.phase is RolloutPhase.FAILED:
         text = f"the rollout failed ({rollout.reason}); a person must look: `bywire status`"
-        return end(state, Phase.FAILED, now_ms, text, reasons=_why(rollout)), ()
+        return conclude(state, Phase.FAILED, text, reasons=_why(rollout))
     if any(isinstance(item, Asked) and item.tool == "settle_release" for item in observations):
-        return end(state, Phase.SUCCESSFUL, now_ms, _success(rollout)), ()
+        return conclude(state, Phase.SUCCESSFUL, _success(rollout))
     key = request_key(state, "settle_release")
     return state, (_ask(state, "settle_release", {"artifact": rollout.plan.artifact}, key),)
 

@@ -23,6 +23,7 @@ class Phase(StrEnum):
     FIXING = "fixing"
     APPROVING = "approving"
     ROLLING = "rolling"
+    CONCLUDING = "concluding"
     SUCCESSFUL = "successful"
     DENIED = "denied"
     STOPPED = "stopped"
@@ -90,6 +91,13 @@ class Event(msgspec.Struct, frozen=True):
     level: str = "info"
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """The terminal phase a delivery is about to enter, and why."""
+
+    phase: Phase
+    text: str
+
+
 class DeliveryState(msgspec.Struct, frozen=True):
     """Everything a delivery knows. `generation` counts deliberate retries; `plan_origin` says who wrote the plan."""
 
@@ -123,6 +131,7 @@ class DeliveryState(msgspec.Struct, frozen=True):
     recorded_interval: int = -1
     recorded_verdict: str = ""
     exposed_at_ms: int = 0
+    ending: Ending | None = None
     events: tuple[Event, ...] = ()
 
     @property

@@ -99,6 +99,7 @@ class Workers:
             "audit": self._audit,
             "recourse": self._recourse,
             "verdict": self._verdict,
+            "conclude": self._conclude,
         }[work.kind]
         return doing(state, work)
 
@@ -293,6 +294,27 @@ class Workers:
             reason=verdict["reason"],
             explanation=verdict["explanation"],
         )
+
+    def _conclude(self, state: DeliveryState, work: Work) -> Product:
+        """How the delivery ended, signed: what an export of it closes with."""
+        rollout = state.rollout
+        predicate = {
+            "delivery": state.id,
+            "goal": state.goal,
+            "commit": state.head_commit,
+            "artifact": state.artifact,
+            "phase": work.arguments["phase"],
+            "says": work.arguments["text"],
+            "reasons": list(state.reasons),
+            "exposure": {
+                "requests": rollout.exposure_requests if rollout else 0,
+                "failed": rollout.exposure_bad if rollout else 0,
+            },
+        }
+        about = source_subject(state.head_commit)
+        subjects = (about, artifact_subject(state.service, state.artifact)) if state.artifact else (about,)
+        sealed = self._sign("agent:release-controller", "delivery-end", kinds.DELIVERY_END, subjects, predicate)
+        return _product((sealed,), [])
 
     def _read_change(self, state: DeliveryState) -> Change:
         change = self._repository.change(state.base_branch, state.branch)

@@ -269,10 +269,10 @@ class Door:
         waiting = self._waiting(earlier, packet)
         if waiting is not None:
             return self._outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=waiting.id)
-        previous = next(filter(None, (self._verdict(envelope) for _, envelope, _, _ in earlier)), None)
+        verdicts = (*(envelope for _, envelope, _, _ in earlier), self._approvals.decided_before(packet))
+        previous = next(filter(None, map(self._verdict, verdicts)), None)
         if previous is not None:
-            changed = packets.since(previous, packet)
-            packet = msgspec.structs.replace(packet, supersedes=previous.id, contrary=(*changed, *packet.contrary))
+            packet = packets.superseding(packet, previous)
         self._journal.record("decision", envelope, asked.request.change, asked.now_ms)
         entry = self._approvals.pending(packet)
         self._steps.reached("door.pending")

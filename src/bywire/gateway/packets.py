@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from bywire.approvals.grant import Grant
 from bywire.approvals.packet import Packet, differences, evidence_digest, packet_id
 from bywire.gateway.canonical import action_json
@@ -53,12 +55,17 @@ def build_packet(
     )
 
 
-def since(previous: Grant, wanted: Packet) -> tuple[str, ...]:
-    """What the last verdict on this action said, and what changed since."""
-    changed = differences(previous.packet, wanted)
+def superseding(packet: Packet, previous: Grant) -> Packet:
+    """`packet` with what the last verdict on it said and what changed since, under a name of its own."""
+    changed = differences(previous.packet, packet)
     if previous.verdict == "denied":
-        return (f"{previous.approver} denied this before: {previous.reason or 'no reason given'}", *changed)
-    return changed or ("the approval expired or was used up",)
+        changed = (f"{previous.approver} denied this before: {previous.reason or 'no reason given'}", *changed)
+    return msgspec.structs.replace(
+        packet,
+        id=packet_id(packet.action_digest, packet.evidence_digest, previous.packet.digest, packet.requested_at_ms),
+        supersedes=previous.id,
+        contrary=(*(changed or ("the approval expired or was used up",)), *packet.contrary),
+    )
 
 
 def _missing(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -101,6 +101,10 @@ class ApprovalStore(Protocol):
         """(packet, verdict envelope or None, uses left, revoked) for each candidate, newest first."""
         ...
 
+    def decided_before(self, packet: Packet) -> bytes | None:
+        """The newest verdict on a request for the same tool, change, service and environment by the same requester."""
+        ...
+
 
 class NamedState(Protocol):
     """Stop, freeze, active bundle, session: read before deciding, checked again in the intent transaction."""

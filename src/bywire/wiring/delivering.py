@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bywire.adapters.documents import GitIntents, ServiceDocuments
+from bywire.adapters.documents import ServiceDocuments
 from bywire.adapters.worktrees import GitWorktrees
 from bywire.delivery.machine import DeliveryMachine, start
 from bywire.delivery.state import Ask, Asked, DeliveryState, Phase, Request, Work, WorkDone
@@ -14,7 +14,7 @@ from bywire.gateway.inputs import operator_facts
 from bywire.model.action import ActionRequest
 from bywire.model.change import Change
 from bywire.model.decision import Outcome
-from bywire.model.errors import BywireError, ConfigError
+from bywire.model.errors import BywireError, ConfigError, ConflictError
 from bywire.model.principal import KeyRole
 from bywire.model.rollout_plan import RolloutStep
 from bywire.release.judge_policy import ERRORS, SLOW, JudgePolicy
@@ -45,18 +45,29 @@ class Delivering:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._joined = Joined(workspace)
-        self._intents = GitIntents(workspace.repository)
+        self._intents = self._joined.intents
         self._workers = self._build_workers()
         self.runtime: Runtime[DeliveryState, Request] = Runtime(
             DeliveryMachine(), workspace.machines, self, workspace.clock, workspace.steps
         )
 
     def begin(self, goal: str, branch: str, *, dry_run: bool, plan: WrittenPlan | None) -> DeliveryState:
-        """The delivery of this goal and branch head: the unfinished one, or a new attempt.
+        """The delivery of this goal and branch head: the unfinished one, the one in place, or a new attempt.
 
-        Raises ConfigError: branch_missing, intent_missing, branch_behind.
+        A rollout under way is finished first, whatever its branches have become since. Raises ConflictError
+        `rollout_unfinished`, ConfigError: branch_missing, intent_missing, branch_behind.
         """
         self._joined.recover()
+        rolling = None if dry_run else next((one for one in self.deliveries() if one.phase is Phase.ROLLING), None)
+        if rolling is not None:
+            started = _name(goal, branch, rolling.base_commit, rolling.head_commit, dry_run=dry_run, plan=plan)
+            if rolling.id.partition(".")[0] == started:
+                return rolling
+            raise ConflictError(
+                f"delivery {rolling.id} ({rolling.goal}) is still rolling out {rolling.branch}",
+                code="rollout_unfinished",
+                next_step=f"finish it: run `bywire deliver --change {rolling.branch}` with its goal and plan again",
+            )
         operator = self._workspace.operator
         change = self._workspace.changes.change(operator.base_branch, branch)
         intent, _ = self._intents.intent(change)
@@ -66,11 +77,11 @@ class Delivering:
                 code="service_mismatch",
                 next_step="use the operator directory of this service: --operator DIR",
             )
-        name = "dl-" + jcs.digest([goal, branch, change.base_commit, change.head_commit, dry_run, _plain(plan)])[:10]
+        name = _name(goal, branch, change.base_commit, change.head_commit, dry_run=dry_run, plan=plan)
         for attempt in range(1, ATTEMPTS_MAX):
             object_id = name if attempt == 1 else f"{name}.{attempt}"
             known = self.runtime.load(object_id)
-            if known is not None and not known.terminal:
+            if known is not None and (not known.terminal or self._in_place(known)):
                 return known
             if known is None:
                 return self._create(object_id, attempt, goal, change, dry_run=dry_run, plan=plan)
@@ -93,6 +104,11 @@ class Delivering:
     def deliveries(self) -> list[DeliveryState]:
         """Every delivery, oldest first."""
         return deliveries(self._workspace)
+
+    def _in_place(self, state: DeliveryState) -> bool:
+        """Whether this delivery ended well and what it released still serves: then there is nothing to do again."""
+        done = state.phase is Phase.SUCCESSFUL and not state.dry_run
+        return done and self._joined.target.observe()["stable"] == state.artifact
 
     def _create(
         self, object_id: str, attempt: int, goal: str, change: Change, *, dry_run: bool, plan: WrittenPlan | None
@@ -141,8 +157,6 @@ class Delivering:
         return WorkDone(key=work.key, kind=work.kind, result=known, entries=tuple(known["entries"]))
 
     def _ask(self, state: DeliveryState, ask: Ask) -> Asked:
-        change = self._workspace.changes.change(state.base_branch, state.branch)
-        self._joined.target.intent = self._intents.intent(change)[0]
         request = ActionRequest(
             tool=ask.tool,
             service=state.service,
@@ -280,5 +294,7 @@ def _rollout_limits(workspace: Workspace) -> RolloutLimits:
     )
 
 
-def _plain(plan: WrittenPlan | None) -> Any:
-    return None if plan is None else msgspec.to_builtins(plan)
+def _name(goal: str, branch: str, base: str, head: str, *, dry_run: bool, plan: WrittenPlan | None) -> str:
+    """The same intention always has the same name."""
+    written = None if plan is None else msgspec.to_builtins(plan)
+    return "dl-" + jcs.digest([goal, branch, base, head, dry_run, written])[:10]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bywire.adapters.documents import GitIntents
 from bywire.adapters.repository_executor import RepositoryExecutor
 from bywire.adapters.target_executor import TargetExecutor
 from bywire.delivery.machine import DeliveryMachine
@@ -14,7 +15,10 @@ from bywire.gateway.contracts import CONTRACTS
 from bywire.gateway.door import Door
 from bywire.gateway.ports import Executor, IntentRow
 from bywire.gateway.recovery import recover
+from bywire.model.change import Change
 from bywire.model.decision import Outcome
+from bywire.model.errors import TargetError
+from bywire.model.intent import ServiceIntent
 from bywire.wiring.workspace import Workspace
 
 ASSETS_CHANGE = "assets"
@@ -78,7 +82,8 @@ class Joined:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.target = TargetExecutor(workspace.target, workspace.releases, workspace.operator.judge)
+        self.intents = GitIntents(workspace.repository)
+        self.target = TargetExecutor(workspace.target, workspace.releases, workspace.operator.judge, self._intent)
         self.executors: Mapping[str, Executor] = {
             "target": self.target,
             "repository": RepositoryExecutor(workspace.repository, workspace.deliveries.envelope),
@@ -102,8 +107,26 @@ class Joined:
             log_key=workspace.log_key,
         )
 
-    def recover(self) -> tuple[tuple[IntentRow, Outcome], ...]:
-        """Settle what a crash left open, as the contracts allow."""
+    def _intent(self, change: str) -> ServiceIntent:
+        """The intent a delivery started with: branches may have moved since, an approved rollout has not."""
+        state = self.facts.state(change)
+        if state is None:
+            raise TargetError(
+                "this action belongs to no delivery", code="intent_missing", next_step="bywire deliver --goal GOAL"
+            )
+        started = Change(
+            branch=state.branch,
+            base_branch=state.base_branch,
+            base_commit=state.base_commit,
+            head_commit=state.head_commit,
+            files=(),
+            authors=(),
+            messages=(),
+        )
+        return self.intents.intent(started)[0]
+
+    def recover(self, *, reducing_only: bool = False) -> tuple[tuple[IntentRow, Outcome], ...]:
+        """Settle what a crash left open, as the contracts allow; `reducing_only` sends nothing but retreats again."""
         state = self._workspace.state
         return recover(
             self.door,
@@ -111,5 +134,5 @@ class Joined:
             CATALOGUE,
             self.executors,
             self._workspace.clock,
-            lambda row: state.stopped(row.service, row.principal),
+            lambda row: reducing_only or state.stopped(row.service, row.principal),
         )
