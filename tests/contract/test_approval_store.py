@@ -26,7 +26,8 @@ TRUST = TrustRoot(
         ),
     ),
 )
-PLAN = RolloutPlan("storefront", "production", "a" * 64, "", (RolloutStep(5),), 100, warm=False, origin="x").as_json()
+PLAN = RolloutPlan("storefront", "production", "a" * 64, "", (RolloutStep(5),), 100, warm=False, origin="x")
+PLAN = msgspec.json.decode(msgspec.json.encode(PLAN))
 
 
 def packet(number=0, *, plan=None, at_ms=NOW, **action):
@@ -86,7 +87,8 @@ class MemoryApprovals:
 
     def decided_before(self, asked):
         def alike(one):
-            return one.requester, one.service, one.environment, one.action["tool"], one.action["change"]
+            about = one.action["parameters"].get("artifact") or one.action["change"]
+            return one.requester, one.service, one.environment, one.action["tool"], about
 
         decided = (row for row in self._newest() if row[1] is not None and row[0].id != asked.id)
         return next((row[1] for row in decided if alike(row[0]) == alike(asked)), None)

@@ -1,14 +1,15 @@
 """Carries a delivery or a rollback out in processes that die by SIGKILL at chosen steps, each followed by a fresh one.
 
 python driver.py JOB.json: `kill` is "" (nobody dies), "STEP@REQUEST#N" (the first process dies when it reaches that step
-for the N-th time while it carries that request) or "each" (a process dies at every step@request that none died at yet).
-Every step reached is appended to `steps`, every death to `deaths`, so that both survive the killed process. The result
-is one JSON object on standard output. Each process is a fork of this one, which never opens the workspace: it starts
-from nothing but the files, without paying for the imports again.
+for the N-th time while it carries that request) or "each" (a process dies at every step@request that `only` matches and
+that none died at yet). Every step reached is appended to `steps`, every death to `deaths`, so that both survive the
+killed process. The result is one JSON object on standard output. Each process is a fork of this one, which never opens
+the workspace: it starts from nothing but the files, without paying for the imports again.
 """
 
 import json
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -20,21 +21,23 @@ import msgspec
 from bywire.adapters.clock import pause
 from bywire.adapters.operator_dir import OperatorDirectory
 from bywire.delivery.state import Ask, DeliveryState, Phase
-from bywire.wiring import retreat
+from bywire.model.errors import TargetError
 from bywire.wiring.delivering import Delivering, run_to_rest
-from bywire.wiring.workspace import open_workspace
+from bywire.wiring.retreat import roll_back
+from bywire.wiring.workspace import Workspace, open_workspace
 
-DEATHS_MAX = 100
+PROCESSES_MAX = 150
 
 
 class DeadlySteps:
     """`runtime.ports.Steps`: notes each step on disk, and dies there when it is told to."""
 
-    def __init__(self, kill: str, steps: Path, deaths: Path) -> None:
-        self._kill = kill
-        self._steps = steps
-        self._deaths = deaths
-        self._dead = set(deaths.read_text().splitlines()) if deaths.exists() else set()
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._kill = job["kill"]
+        self._only = re.compile(job["only"])
+        self._steps = Path(job["steps"])
+        self._deaths = Path(job["deaths"])
+        self._dead = set(self._deaths.read_text().splitlines()) if self._deaths.exists() else set()
         self._seen: Counter[str] = Counter()
         self.carrying = "start"
 
@@ -42,46 +45,58 @@ class DeadlySteps:
         """Note the step; die here if this is the one."""
         label = f"{step}@{self.carrying}"
         self._seen[label] += 1
-        _append(self._steps, label)
         once = f"{label}#{self._seen[label]}"
-        if self._kill == "each" and label not in self._dead:
-            _append(self._deaths, label)
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif self._kill == once and not self._dead:
-            _append(self._deaths, once)
-            os.kill(os.getpid(), signal.SIGKILL)
+        _append(self._steps, once)
+        if self._kill == "each" and label not in self._dead and self._only.search(label):
+            self._die(label)
+        elif self._kill == once and once not in self._dead:
+            self._die(once)
+
+    def _die(self, name: str) -> None:
+        _append(self._deaths, name)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Watched(Delivering):
-    """Tells the steps which request is being carried."""
+    """A delivery that tells the steps which request is being carried, also when a later process recovers it."""
+
+    def __init__(self, workspace: Workspace, steps: DeadlySteps) -> None:
+        super().__init__(workspace)
+        self._steps = steps
+        carry_out = self._joined.door.carry_out
+
+        def named(row: Any, *more: Any) -> Any:
+            steps.carrying = row.tool
+            return carry_out(row, *more)
+
+        self._joined.door.carry_out = named
 
     def send(self, object_id: str, request: Any) -> Any:
         """As the parent does."""
-        steps = self._workspace.steps
-        steps.carrying = request.tool if isinstance(request, Ask) else request.kind
+        self._steps.carrying = request.tool if isinstance(request, Ask) else request.kind
         return super().send(object_id, request)
 
 
 def main() -> int:
     """Fork processes until one ends by itself."""
     job = json.loads(Path(sys.argv[1]).read_text())
-    for _ in range(DEATHS_MAX):
+    for _ in range(PROCESSES_MAX):
         child = os.fork()
         if child == 0:
-            os._exit(_child(job))
+            os._exit(_carry(job))
         _, status = os.waitpid(child, 0)
         if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
             return os.waitstatus_to_exitcode(status)
     return 70
 
 
-def _child(job: dict[str, Any]) -> int:
-    steps = DeadlySteps(job["kill"], Path(job["steps"]), Path(job["deaths"]))
+def _carry(job: dict[str, Any]) -> int:
+    steps = DeadlySteps(job)
     operator = Path(job["operator"])
     with OperatorDirectory(operator).lock("deliver"):
         opened = open_workspace(Path(job["repo"]), operator, take_over=True, steps=steps)
         try:
-            result = _deliver(opened, job) if job["goal"] else _roll_back(opened, steps)
+            result = _deliver(opened, job, steps) if job["goal"] else _roll_back(opened, steps)
         finally:
             opened.close()
     sys.stdout.write(json.dumps(result))
@@ -89,35 +104,25 @@ def _child(job: dict[str, Any]) -> int:
     return 0
 
 
-def _deliver(opened: Any, job: dict[str, Any]) -> dict[str, Any]:
-    delivering = Watched(opened)
-    _name_recovery(delivering._joined.door, opened.steps)
+def _deliver(opened: Workspace, job: dict[str, Any], steps: DeadlySteps) -> dict[str, Any]:
+    delivering = Watched(opened, steps)
     state = delivering.begin(job["goal"], job["branch"], dry_run=False, plan=None)
 
     def seen(state: DeliveryState) -> None:
-        opened.steps.carrying = "wait" if state.phase is Phase.APPROVING else "next"
+        steps.carrying = "approval" if state.phase is Phase.APPROVING else "next"
 
-    state = run_to_rest(
-        delivering, state, pause=pause, seen=seen, wait_seconds=0, now_ms=opened.clock.now_ms
-    )
+    state = run_to_rest(delivering, state, pause=pause, seen=seen, wait_seconds=0, now_ms=opened.clock.now_ms)
     plain: dict[str, Any] = msgspec.to_builtins(state)
-    return {name: plain[name] for name in ("id", "phase", "approval_id", "artifact", "reasons", "last_good")}
+    return {name: plain[name] for name in ("id", "phase", "approval_id", "artifact", "reasons")}
 
 
-def _name_recovery(door: Any, steps: DeadlySteps) -> None:
-    """Steps of an effect name its tool, also when a later process carries it out."""
-    carry_out = door.carry_out
-
-    def named(row: Any, *more: Any) -> Any:
-        steps.carrying = row.tool
-        return carry_out(row, *more)
-
-    door.carry_out = named
-
-
-def _roll_back(opened: Any, steps: DeadlySteps) -> dict[str, Any]:
+def _roll_back(opened: Workspace, steps: DeadlySteps) -> dict[str, Any]:
     steps.carrying = "rollback"
-    _, outcome = retreat.roll_back(opened, "")
+    try:
+        _, outcome = roll_back(opened, "")
+    except TargetError as error:
+        # The process that finished the retreat died before it could say so.
+        return {"phase": error.code, "approval_id": ""}
     return {"phase": str(outcome.status), "approval_id": outcome.approval_id}
 
 

@@ -10,7 +10,7 @@ from door_world import ApprovalEngine, World
 
 
 class KeyedFile:
-    """A target that knows its keys: one line for each effect, durable before the answer; a known key changes nothing."""
+    """A target that knows its keys: one line for each effect, durable before the answer; a known key does nothing."""
 
     def __init__(self, path, reached=lambda step: None):
         self.path = path

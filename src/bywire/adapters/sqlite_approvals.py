@@ -130,8 +130,10 @@ class SqliteApprovals:
 
 
 def _asks_for(packet: Packet) -> tuple[Any, ...]:
+    """What makes two requests alike: the same artifact where there is one, whatever plan it is to go out by."""
     action = packet.action
-    return packet.requester, packet.service, packet.environment, action.get("tool"), action.get("change")
+    about = action.get("parameters", {}).get("artifact") or action.get("change")
+    return packet.requester, packet.service, packet.environment, action.get("tool"), about
 
 
 def _about(packet: Packet) -> str:

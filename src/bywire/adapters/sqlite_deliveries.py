@@ -7,8 +7,11 @@ import msgspec
 from bywire.adapters.sqlite_journal import remember_time
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_writer import Transaction, Writer
+from bywire.evidence.verification import SealedStatement
 from bywire.ledger.entry import leaf_bytes, statement_entry
 from bywire.seal.dsse import unverified_statement
+
+ENDS_MAX = 100
 
 
 class StatementRow(msgspec.Struct, frozen=True):
@@ -68,6 +71,16 @@ class SqliteDeliveries:
         )
         return [StatementRow(*row) for row in rows]
 
+    def ends(self, artifact: str) -> list[SealedStatement]:
+        """The signed ends of deliveries whose statement names this artifact (sha256 hex), in ledger order."""
+        rows = self._reader.rows(
+            "SELECT b.bytes, s.entry, s.at_ms FROM delivery_statements s JOIN entries e ON e.idx = s.entry"
+            " JOIN blobs b ON b.id = e.blob WHERE s.kind = 'delivery-end' ORDER BY s.entry DESC LIMIT ?",
+            (ENDS_MAX,),
+        )
+        sealed = [SealedStatement(*row) for row in reversed(rows)]
+        return [item for item in sealed if _names(item, artifact)]
+
     def envelope(self, digest: str) -> bytes | None:
         """The envelope stored under a digest."""
         row = self._reader.row("SELECT bytes FROM blobs WHERE digest = ?", (bytes.fromhex(digest),))
@@ -81,3 +94,7 @@ class SqliteDeliveries:
             "INSERT INTO delivery_statements VALUES (?, ?, ?, ?, ?)", (change, index, kind, entry.content, now_ms)
         )
         return index
+
+
+def _names(sealed: SealedStatement, artifact: str) -> bool:
+    return any(item.sha256 == artifact for item in unverified_statement(sealed.envelope).subject)

@@ -1,11 +1,12 @@
 """One read-only connection shared by the stores of a process, with a cheap way to see that nothing changed."""
 
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bywire.adapters.sqlite_database import connect, explained
+from bywire.adapters.sqlite_database import connect, explain
 
 
 class Reader:
@@ -15,21 +16,28 @@ class Reader:
         self._connection = connect(path, read_only=True)
         self._lock = threading.Lock()
 
+    # Plain try blocks: every read through the door passes here, and `explained()` would double its cost.
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one query."""
-        with self._lock, explained():
-            return self._connection.execute(sql, values).fetchall()
+        with self._lock:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise explain(error) from error
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
-        with self._lock, explained():
-            found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        with self._lock:
+            try:
+                found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+            except sqlite3.Error as error:
+                raise explain(error) from error
             return found
 
     def data_version(self) -> int:
         """A number that changes whenever any other connection, of any process, has committed."""
-        with self._lock, explained():
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        row = self.row("PRAGMA data_version")
+        return -1 if row is None else int(row[0])
 
     def close(self) -> None:
         """Close the connection."""

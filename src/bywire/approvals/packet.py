@@ -84,13 +84,17 @@ def differences(approved: Packet, wanted: Packet) -> tuple[str, ...]:
     old, new = approved.action.get("parameters", {}), wanted.action.get("parameters", {})
     for name in sorted(set(old) | set(new)):
         if old.get(name) != new.get(name):
-            found.append(f"{name}: approved {old.get(name)!r}, asked {new.get(name)!r}")
+            found.append(f"{name}: approved {_text(old.get(name))}, asked {_text(new.get(name))}")
     for field in BINDING_FIELDS:
         before, after = getattr(approved, field), getattr(wanted, field)
         if before != after and not (field == "action_digest" and found):
             shown = [value[:16] if field.endswith("_digest") else value for value in (before, after)]
             found.append(f"{field}: approved {shown[0]}, asked {shown[1]}")
     return tuple(found)
+
+
+def _text(value: Any) -> str:
+    return jcs.canonical(value).decode()
 
 
 def sign_verdict(

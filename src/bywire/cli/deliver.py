@@ -10,6 +10,7 @@ import msgspec
 from bywire.adapters import yaml_file
 from bywire.adapters.clock import pause
 from bywire.adapters.operator_dir import OperatorDirectory
+from bywire.approvals.packet import Packet, differences
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
 from bywire.cli.output import (
@@ -20,6 +21,7 @@ from bywire.cli.output import (
     console,
     finish,
     line,
+    literal,
     print_denials,
     print_json,
 )
@@ -27,6 +29,7 @@ from bywire.cli.workspace import workspace
 from bywire.delivery.state import DeliveryState, Phase
 from bywire.model.errors import ConfigError
 from bywire.wiring.delivering import Delivering, WrittenPlan, run_to_rest
+from bywire.wiring.workspace import Workspace
 
 CODES = {
     Phase.SUCCESSFUL: EXIT_OK,
@@ -65,10 +68,12 @@ def deliver(
             wait_seconds=wait_seconds,
             now_ms=opened.clock.now_ms,
         )
+        packet = waiting_packet(opened, state)
     if as_json:
         print_json(summary(state))
     else:
         closing(state)
+        print_misfit(packet)
     finish(CODES.get(state.phase, EXIT_ERROR))
 
 
@@ -146,6 +151,22 @@ def closing(state: DeliveryState) -> None:
         out.print("next    [cyan]bywire rollout report[/]")
     if state.phase is Phase.APPROVING:
         out.print(f"pending [cyan]bywire approvals approve {state.approval_id} --as NAME[/], then deliver again")
+
+
+def waiting_packet(opened: Workspace, state: DeliveryState) -> tuple[Packet, Packet] | None:
+    """The packet that waits and the one that was approved before it, when there is such a pair."""
+    row = opened.approvals.row(state.approval_id) if state.phase is Phase.APPROVING else None
+    before = opened.approvals.row(row.packet.supersedes) if row is not None and row.packet.supersedes else None
+    return (before.packet, row.packet) if row is not None and before is not None else None
+
+
+def print_misfit(pair: tuple[Packet, Packet] | None) -> None:
+    """Why an earlier approval does not fit what is asked now."""
+    if pair is not None:
+        before, now = pair
+        console().print(f"        {before.id} was given for something else:")
+        for text in differences(before, now):
+            console().print(f"        {literal(text)}")
 
 
 def fix_branch(state: DeliveryState) -> str:

@@ -14,7 +14,7 @@ from bywire.model.errors import BywireError, WorkError
 from bywire.wiring.demo_attack import Attempt, probe_sandbox, reuse_approval
 from bywire.wiring.workspace import DATABASE_FILE, open_workspace
 
-RATE_PER_SECOND = 400
+RATE_PER_SECOND = 600
 APPROVER = "oncall"
 ADAPTER = "assistant-adapter"
 # The demo watches second by second what production would watch minute by minute, and says so.
@@ -27,6 +27,7 @@ SETTINGS = {
     "dispersion": "1.0",
 }
 PEOPLE = {"mara": "mara@payments.example", "tomas": "tomas@payments.example", "casey": "casey@elsewhere.example"}
+HASTY_PLAN = "version: 1\norigin: somebody in a hurry\nsteps: [{weight: 5}, {weight: 100}]\n"
 WARM_PLAN = """\
 version: 1
 origin: written by hand after the first rollout was rolled back
@@ -61,8 +62,12 @@ class Acts:
         self._run("assets", "attest", ADAPTER, "--change", fix)
         self._act("4", "Repaired: approved once as a bounded plan, canaried, judged by segment, rolled back")
         self._approve(goal, fix)
+        self._say("the approval is for that plan; with one argument changed it no longer fits:")
+        hasty = self._scene.directory / "faster.yaml"
+        hasty.write_text(HASTY_PLAN)
+        self._run("deliver", "--goal", goal, "--change", fix, "--plan", str(hasty), expect=EXIT_PENDING)
         rolled = self._run("deliver", "--goal", goal, "--change", fix, expect=EXIT_DENIED)
-        self._check(self._newest()["phase"] == "rolled_back", "the canary was rolled back", rolled)
+        self._check("rolled_back" in self._phases(), "the canary was rolled back", rolled)
         self._run("rollout", "report", "-o", str(self._scene.directory / "rollback.html"))
         self._act("5", "Again, by a plan written by hand: warm the cache, segment by device")
         plan = self._scene.directory / "plan.yaml"
@@ -176,6 +181,10 @@ class Acts:
         self._commands.append({"command": list(arguments), "exit_code": code, "seconds": seconds})
         self._check(code == expect, f"exit code {expect}, got {code}", said)
         return said
+
+    def _phases(self) -> list[str]:
+        _, said = self._scene.bywire(("status", "--json"), quiet=True)
+        return [str(delivery["phase"]) for delivery in json.loads(said)["deliveries"]]
 
     def _newest(self) -> dict[str, Any]:
         code, said = self._scene.bywire(("status", "--json"), quiet=True)

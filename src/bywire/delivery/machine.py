@@ -19,10 +19,12 @@ from bywire.delivery.state import (
     WorkDone,
 )
 from bywire.delivery.story import Step, conclude, end, note, request_key
+from bywire.model.errors import BywireError
 from bywire.model.rollout_plan import RolloutPlan, RolloutStep
 from bywire.seal import jcs
 
 _WHOLE = RolloutStep(100)
+_TEXT_MAX = 400
 Observation = WorkDone | Asked
 
 
@@ -56,16 +58,40 @@ def transition(state: DeliveryState, observations: tuple[Observation, ...], now_
         return state, ()
     if state.phase is Phase.ROLLING:
         return advance_rollout(state, observations, now_ms)
-    requests: tuple[Request, ...] = ()
-    for observation in observations:
-        failure = _failure(observation)
-        if failure is not None:
-            return _failed(state, failure, now_ms)
-        if isinstance(observation, WorkDone) and state.phase in _WORK:
-            state, requests = _WORK[state.phase](state, observation, now_ms)
-        elif isinstance(observation, Asked) and state.phase in _ASKED:
-            state, requests = _ASKED[state.phase](state, observation, now_ms)
-    return state, requests
+    answer = next((item for item in observations if _is_awaited(state, item)), None)
+    if answer is None:
+        return _ask_again(state)
+    failure = _failure(answer)
+    if failure is not None:
+        return _failed(state, failure, now_ms)
+    try:
+        if isinstance(answer, WorkDone):
+            return _WORK[state.phase][1](state, answer, now_ms)
+        return _ASKED[state.phase][1](state, answer, now_ms)
+    except (LookupError, TypeError, ValueError, AttributeError, msgspec.MsgspecError, BywireError) as error:
+        # What a role handed over has another shape than agreed: nothing may be built on it.
+        return _failed(state, {"code": "answer_malformed", "message": f"{answer.key}: {error!r}"[:_TEXT_MAX]}, now_ms)
+
+
+def _is_awaited(state: DeliveryState, seen: Observation) -> bool:
+    """Each phase waits for one answer, known by its key: a late or repeated one of another phase says nothing here."""
+    expected = (_WORK if isinstance(seen, WorkDone) else _ASKED).get(state.phase)
+    return expected is not None and seen.key == request_key(state, expected[0])
+
+
+def _ask_again(state: DeliveryState) -> Step:
+    """The request that the phase stands for, under the same key as before."""
+    if state.phase is Phase.APPROVING and state.plan is not None:
+        return state, (_start_rollout(state, state.plan),)
+    if state.phase is Phase.FIXING and state.recourse is not None:
+        return state, (_create_fix_branch(state, state.recourse),)
+    if state.phase is Phase.CONCLUDING and state.ending is not None:
+        return conclude(state, state.ending.phase, state.ending.text)
+    if state.phase is Phase.RECOURSE:
+        return _ask_work(_to(state, Phase.AUDITING), "audit")
+    if state.phase in _WORK and state.phase is not Phase.CONCLUDING:
+        return _ask_work(state, _WORK[state.phase][0])
+    return conclude(state, Phase.FAILED, f"a delivery in {state.phase} has lost what it needs")
 
 
 def _failed(state: DeliveryState, failure: dict[str, str], now_ms: int) -> Step:
@@ -100,7 +126,8 @@ def _told(state: DeliveryState, done: WorkDone, now_ms: int) -> DeliveryState:
     entries = (*done.entries, *(-1,) * len(done.result.get("lines", ())))
     for position, line in enumerate(done.result.get("lines", ())):
         state = note(state, now_ms, line, entries[position])
-    return msgspec.structs.replace(state, evidence=(*state.evidence, *done.result.get("statements", ())))
+    evidence = dict.fromkeys((*state.evidence, *done.result.get("statements", ())))
+    return msgspec.structs.replace(state, evidence=tuple(evidence))
 
 
 def _planned(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
@@ -109,14 +136,14 @@ def _planned(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
 
 
 def _coded(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
-    return _or_stop(_told(state, done, now_ms), done, now_ms, Phase.VERIFYING, "verify")
+    return _or_stop(_told(state, done, now_ms), done, Phase.VERIFYING, "verify")
 
 
 def _verified(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
-    return _or_stop(_told(state, done, now_ms), done, now_ms, Phase.BUILDING, "build")
+    return _or_stop(_told(state, done, now_ms), done, Phase.BUILDING, "build")
 
 
-def _or_stop(state: DeliveryState, done: WorkDone, now_ms: int, phase: Phase, kind: str) -> Step:
+def _or_stop(state: DeliveryState, done: WorkDone, phase: Phase, kind: str) -> Step:
     """Below a threshold the delivery stops here: nothing later may make up for it."""
     shortfalls = tuple(done.result.get("shortfalls", ()))
     if shortfalls:
@@ -198,6 +225,8 @@ def _approved(state: DeliveryState, asked: Asked, now_ms: int) -> Step:
     plan = state.plan
     if plan is None:
         return conclude(state, Phase.FAILED, "a delivery in approval has no plan")
+    if asked.status == "pending" and state.dry_run:
+        return conclude(state, Phase.SUCCESSFUL, "dry run: every check passed; the rollout would wait for an approval")
     if asked.status == "pending":
         if asked.approval_id != state.approval_id:
             state = note(state, now_ms, f"waiting for approval {asked.approval_id}", asked.entry)
@@ -213,13 +242,14 @@ def _approved(state: DeliveryState, asked: Asked, now_ms: int) -> Step:
     return begin_rollout(_to(state, Phase.ROLLING))
 
 
+# What each phase asks for, and what reads the answer.
 _WORK = {
-    Phase.PLANNING: _planned,
-    Phase.CODING: _coded,
-    Phase.VERIFYING: _verified,
-    Phase.BUILDING: _built,
-    Phase.AUDITING: _audited,
-    Phase.RECOURSE: _recourse_found,
-    Phase.CONCLUDING: _concluded,
+    Phase.PLANNING: ("plan", _planned),
+    Phase.CODING: ("change", _coded),
+    Phase.VERIFYING: ("verify", _verified),
+    Phase.BUILDING: ("build", _built),
+    Phase.AUDITING: ("audit", _audited),
+    Phase.RECOURSE: ("recourse", _recourse_found),
+    Phase.CONCLUDING: ("conclude", _concluded),
 }
-_ASKED = {Phase.FIXING: _fixed, Phase.APPROVING: _approved}
+_ASKED = {Phase.FIXING: ("create_fix_branch", _fixed), Phase.APPROVING: ("start_rollout", _approved)}

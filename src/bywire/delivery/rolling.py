@@ -15,6 +15,7 @@ from bywire.model.telemetry import ArmInterval
 from bywire.release.rollout import transition
 from bywire.release.rollout_state import ActionOutcome, Observation, RolloutState, Telemetry, Tick, begin
 from bywire.release.rollout_state import Phase as RolloutPhase
+from bywire.release.verdict import Verdict
 
 _LINES = {
     "deploy_release": "canary instance ready, no traffic yet",
@@ -110,13 +111,18 @@ def _verdict_work(state: DeliveryState, rollout: RolloutState) -> tuple[Work, ..
     verdict = rollout.verdict
     if verdict is None or verdict.through_interval <= state.recorded_interval:
         return ()
-    key = request_key(state, f"verdict/{verdict.weight}/{verdict.through_interval}")
-    return (Work(kind="verdict", key=key, arguments={"verdict": msgspec.to_builtins(verdict)}),)
+    return (
+        Work(kind="verdict", key=_verdict_key(state, verdict), arguments={"verdict": msgspec.to_builtins(verdict)}),
+    )
+
+
+def _verdict_key(state: DeliveryState, verdict: Verdict) -> str:
+    return request_key(state, f"verdict/{verdict.weight}/{verdict.through_interval}")
 
 
 def _tell(state: DeliveryState, seen: WorkDone | Asked, rollout: RolloutState, now_ms: int) -> DeliveryState:
     if isinstance(seen, WorkDone):
-        return _tell_verdict(state, seen, now_ms)
+        return _tell_verdict(state, seen, rollout, now_ms)
     if seen.status == "denied":
         rules = ", ".join(str(reason.get("rule")) for reason in seen.reasons)
         return note(state, now_ms, f"{seen.tool} denied: {rules}", seen.entry, "bad")
@@ -126,7 +132,7 @@ def _tell(state: DeliveryState, seen: WorkDone | Asked, rollout: RolloutState, n
         )
     if seen.status != "committed" or seen.replayed:
         return state
-    if seen.tool == "set_canary_weight":
+    if seen.tool == "set_canary_weight" and rollout.plan.steps:
         step = rollout.plan.steps[min(rollout.step + 1, len(rollout.plan.steps) - 1)]
         only = f" ({', '.join(step.segments)} only)" if step.segments else ""
         state = msgspec.structs.replace(state, exposed_at_ms=state.exposed_at_ms or now_ms)
@@ -136,15 +142,19 @@ def _tell(state: DeliveryState, seen: WorkDone | Asked, rollout: RolloutState, n
     return state
 
 
-def _tell_verdict(state: DeliveryState, done: WorkDone, now_ms: int) -> DeliveryState:
-    if done.kind != "verdict" or done.error is not None:
+def _tell_verdict(state: DeliveryState, done: WorkDone, rollout: RolloutState, now_ms: int) -> DeliveryState:
+    verdict = rollout.verdict
+    if done.kind != "verdict" or verdict is None or done.key != _verdict_key(state, verdict):
         return state
-    state = msgspec.structs.replace(state, recorded_interval=done.result["through_interval"])
-    marker = f"{done.result['decision']}: {done.result['reason']}"
+    state = msgspec.structs.replace(state, recorded_interval=verdict.through_interval)
+    if done.error is not None:
+        # A verdict that cannot be signed holds up no retreat; the story says that it is missing.
+        return note(state, now_ms, f"a verdict was not recorded: {done.error.get('message', '')}", -1, "bad")
+    marker = f"{verdict.decision}: {verdict.reason}"
     if marker == state.recorded_verdict:
         return state
-    level = {"promote": "good", "rollback": "bad"}.get(done.result["decision"], "info")
-    text = f"judge: {done.result['decision']} ({done.result['reason']}): {done.result['explanation']}"
+    level = {"promote": "good", "rollback": "bad"}.get(verdict.decision, "info")
+    text = f"judge: {verdict.decision} ({verdict.reason}): {verdict.explanation}"
     state = note(state, now_ms, text, done.entries[0] if done.entries else -1, level)
     return msgspec.structs.replace(state, recorded_verdict=marker)
 
@@ -154,10 +164,15 @@ def _translate(seen: WorkDone | Asked) -> tuple[Observation, ...]:
         return ()
     if seen.tool == "read_telemetry":
         return (Telemetry(intervals=_intervals(seen)),) if seen.status == "committed" else ()
+    if seen.status not in set(OutcomeStatus):
+        return ()
     return (ActionOutcome(key=seen.key, status=OutcomeStatus(seen.status), result=seen.result),)
 
 
 def _intervals(seen: Asked) -> tuple[ArmInterval, ...]:
     if seen.tool != "read_telemetry" or not seen.result:
         return ()
-    return msgspec.convert(seen.result.get("intervals", ()), tuple[ArmInterval, ...])
+    try:
+        return msgspec.convert(seen.result.get("intervals", ()), tuple[ArmInterval, ...])
+    except msgspec.ValidationError:
+        return ()  # telemetry that cannot be read is missing telemetry: hold, never promote

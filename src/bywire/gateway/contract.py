@@ -114,11 +114,11 @@ def check_names(request: ActionRequest) -> None:
     """Bound everything of a request beside its parameters. Raises ContractError."""
     names = (request.tool, request.service, request.environment, request.change)
     digests = (*request.evidence, *([request.plan] if request.plan else []))
-    if len(request.evidence) > EVIDENCE_MAX or not all(_DIGEST.fullmatch(digest) for digest in digests):
+    if len(request.evidence) > EVIDENCE_MAX or not all(map(_DIGEST.fullmatch, digests)):
         raise ContractError(
             f"evidence is at most {EVIDENCE_MAX} digests, a plan is one", next_step="send sha256 digests in hex"
         )
-    if not all(_NAME.fullmatch(name) for name in names) or _KEY.fullmatch(request.idempotency_key) is None:
+    if not all(map(_NAME.fullmatch, names)) or _KEY.fullmatch(request.idempotency_key) is None:
         raise ContractError(
             "a name or the idempotency key is too long or not plain text",
             next_step="use printable ASCII: names up to 128 characters, keys up to 256",

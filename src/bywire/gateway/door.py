@@ -5,7 +5,7 @@ The intent is durable before the effect, so a crash leaves a visible open intent
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -38,6 +38,9 @@ from bywire.model.operator import OperatorConfig
 from bywire.seal.keys import SigningKey
 
 ENTRYPOINT = "data.bywire.action.decision"
+# (change, facts, retreat) of the policy input.
+Delivered: TypeAlias = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]
+NOTHING_DELIVERED: Delivered = ({}, {}, None)
 
 
 class Engine(Protocol):
@@ -102,14 +105,14 @@ class Door:
         Raises EvidenceError (not authenticated), ContractError (malformed call), ConflictError (key reused).
         """
         asked = self._ask(token, request)  # 1-3 authenticate, contract, canonical form
+        if asked.contract is not None and asked.contract.read:
+            return self._read(asked, asked.contract)
         known = self._journal.find(asked.key)  # 4 idempotency: the same key means the same action
-        if known is not None and asked.contract is not None and not asked.contract.read:
+        if known is not None and asked.contract is not None:
             return self._repeat(asked, known)
         grant, uses_left, revoked = self._grant(asked)  # 5 what was approved
-        policy_input = self._input(asked, grant, uses_left, revoked=revoked)
+        policy_input = self._input(asked, self._facts.facts_for(request.change), grant, uses_left, revoked=revoked)
         decision = self._engine().decide(ENTRYPOINT, policy_input)  # 6 decide: pure
-        if asked.contract is not None and asked.contract.read:
-            return self._read(asked, decision, policy_input)
         envelope = records.decision_statement(decision, asked.action, policy_input, self._log_key)
         self._steps.reached("door.decided")
         if decision.effect is Effect.APPROVAL_NEEDED and asked.contract is not None:
@@ -203,8 +206,10 @@ class Door:
                 next_step="use the operator directory of that service: --operator DIR",
             )
 
-    def _input(self, asked: Asked, grant: Grant | None, uses_left: int, *, revoked: bool) -> dict[str, Any]:
-        change, facts, retreat = self._facts.facts_for(asked.request.change)
+    def _input(
+        self, asked: Asked, about: Delivered, grant: Grant | None = None, uses_left: int = 0, *, revoked: bool = False
+    ) -> dict[str, Any]:
+        change, facts, retreat = about
         return {
             "version": inputs.INPUT_VERSION,
             "now_ms": asked.now_ms,
@@ -219,7 +224,7 @@ class Door:
         }
 
     def _grant(self, asked: Asked) -> tuple[Grant | None, int, bool]:
-        if asked.contract is None or asked.contract.read:
+        if asked.contract is None:
             return None, 0, False
         candidates = self._approvals.find(action_digest=asked.action.digest, plan_digest=asked.request.plan)
         for _, envelope, uses_left, revoked in candidates:
@@ -248,12 +253,14 @@ class Door:
             return self._outcome(OutcomeStatus.UNKNOWN, asked.action, row.decision)
         return msgspec.structs.replace(row.outcome, replayed=True)
 
-    def _read(self, asked: Asked, decision: Decision, policy_input: dict[str, Any]) -> Outcome:
-        document = {"decision": msgspec.to_builtins(decision), "input": policy_input}
-        self._journal.note_read(document, asked.now_ms)
-        if decision.effect is not Effect.ALLOW or asked.contract is None:
+    def _read(self, asked: Asked, contract: Contract) -> Outcome:
+        """A read has no effect: it repeats freely, needs no grant, rests on no evidence, and shares a later commit."""
+        policy_input = self._input(asked, NOTHING_DELIVERED)
+        decision = self._engine().decide(ENTRYPOINT, policy_input)
+        self._journal.note_read({"decision": msgspec.to_builtins(decision), "input": policy_input}, asked.now_ms)
+        if decision.effect is not Effect.ALLOW:
             return self._outcome(OutcomeStatus.DENIED, asked.action, decision)
-        result = self._executors[asked.contract.executor].read(asked.request.tool, asked.request.parameters)
+        result = self._executors[contract.executor].read(asked.request.tool, asked.request.parameters)
         return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=self.redacted(result))
 
     def _pend(

@@ -12,6 +12,7 @@ from bywire.identity.trust import TrustRoot
 from bywire.model.action import CanonicalAction
 from bywire.model.operator import OperatorConfig
 from bywire.model.principal import KeyRole
+from bywire.seal import jcs
 
 INPUT_VERSION = 1
 UNKNOWN_CATEGORY = "unknown"
@@ -23,7 +24,8 @@ def operator_facts(operator: OperatorConfig, trust: TrustRoot) -> dict[str, Any]
     return {
         "criticality": operator.criticality,
         "tier_floor": operator.tier_floor,
-        "limits": msgspec.to_builtins(operator.limits),
+        # Numbers as JCS spells them: whole floats would cost every decision the slow way to its canonical input.
+        "limits": msgspec.json.decode(jcs.canonical(msgspec.to_builtins(operator.limits))),
         "signers": {
             key.key_id: {"role": str(key.role), "name": key.principal}
             for key in trust.keys

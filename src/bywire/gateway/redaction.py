@@ -35,7 +35,7 @@ _SECRET_KEY = re.compile(rf"{_NAME}[A-Za-z0-9_-]{{0,32}}\Z")
 _NAMED_CHARS_MIN = 4
 _ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
 # Every pattern above needs one of these; most strings hold none and skip the expensive search.
-_HINT = re.compile(r"[-=:_]|AKIA|ASIA|eyJ|(?i:bearer)")
+_HINT = re.compile(r"[=:]|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|eyJ|sk-|(?i:bearer)")
 _REDACTED = {"text", "secrets"}
 _LITERAL = {"literal"}
 

@@ -13,3 +13,8 @@ test_quiet_session_tainted if fixtures.quiet(fixtures.door(fixtures.asking("togg
 test_fires_allow_low_risk if fixtures.fires(fixtures.door(fixtures.asking("deploy_release", "production_orchestration", {"artifact": fixtures.artifact}), {"action": {"environment": "non-production"}, "operator": {"criticality": "internal"}, "change": {"declared_tier": "low"}}), "allow", "allow.low_risk")
 
 test_quiet_allow_low_risk if fixtures.quiet(fixtures.door(fixtures.asking("deploy_release", "production_orchestration", {"artifact": fixtures.artifact}), {"action": {"environment": "non-production"}, "operator": {"criticality": "internal"}}), "approval_needed", "allow.low_risk")
+
+test_a_tainted_session_may_still_propose_a_fix if fixtures.quiet(
+	fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "deploy/np.yaml"}]}), {"principal": {"role": "recourse"}, "state": {"session": {"integrity": "tainted"}}}),
+	"allow", "session.tainted",
+)

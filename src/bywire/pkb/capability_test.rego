@@ -55,3 +55,13 @@ test_fires_action_files_missing if fixtures.fires(fixtures.door(fixtures.asking(
 test_quiet_action_files_missing if fixtures.quiet(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "deploy/np.yaml"}]}), {"principal": {"role": "recourse"}}), "allow", "action.files_missing")
 
 test_an_asset_is_never_patched if fixtures.fires(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": "assets/adapter.json"}]}), {"principal": {"role": "recourse"}}), "deny", "action.evidence_patched")
+
+test_parameters_of_a_read_are_no_repository_write if fixtures.quiet(
+	fixtures.door(fixtures.asking("get_job_logs", "read", {"auto_merge": true, "files": [{"path": "reports/junit.xml"}]}), {"state": {"budget": {"observed": 1}}, "version": 1}),
+	"allow", "action.auto_merge",
+)
+
+test_a_file_without_a_path_is_no_file if fixtures.fires(
+	fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": 7}]}), {"principal": {"role": "recourse"}}),
+	"deny", "action.files_missing",
+)

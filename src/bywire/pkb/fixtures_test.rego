@@ -164,3 +164,10 @@ gate_undecided := decision if {
 many_manifests := [workload | some _ in split(concat("", [padding, padding]), "")]
 
 padding := "................................................................................................................................................................................................................................................................................................................................"
+
+# The least that may be asked: a trivial change to an internal service, outside staging and production.
+trivial := {
+	"action": {"environment": "non-production"}, "change": {"declared_tier": "trivial"},
+	"operator": {"criticality": "internal", "tier_floor": "trivial"},
+	"facts": {"plan": null, "tests": null, "evaluation": null, "sbom": null, "provenance": null},
+}

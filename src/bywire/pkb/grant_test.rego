@@ -41,3 +41,8 @@ test_quiet_grant_role_not_allowed if fixtures.quiet(fixtures.door(fixtures.start
 test_fires_grant_action_mismatch if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"action_digest": fixtures.other})}), "approval_needed", "grant.action_mismatch")
 
 test_quiet_grant_action_mismatch if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"kind": "single"})}), "allow", "grant.action_mismatch")
+
+test_the_operator_names_the_roles_that_approve if fixtures.fires(
+	fixtures.door(fixtures.start, {"grant": fixtures.grant, "operator": {"approver_roles": ["service-owner"]}}),
+	"approval_needed", "grant.role_not_allowed",
+)

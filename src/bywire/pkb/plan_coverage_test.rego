@@ -46,3 +46,23 @@ test_segments_listed_beside_the_steps_allow if fixtures.quiet(
 	fixtures.door(fixtures.asking("set_canary_weight", "production_orchestration", {"artifact": fixtures.artifact, "weight": 25, "segments": ["desktop"]}), {"grant": listed}),
 	"allow", "plan.segments_outside",
 )
+
+weighing(parameters, changed) := fixtures.door(
+	fixtures.asking("set_canary_weight", "production_orchestration", object.union({"artifact": fixtures.artifact}, parameters)),
+	{"grant": object.union(fixtures.grant, changed)},
+)
+
+test_a_single_grant_covers_no_plan if fixtures.fires(weighing({"weight": 5}, {"kind": "single"}), "approval_needed", "grant.action_mismatch")
+
+test_a_plan_binds_its_environment if fixtures.fires(weighing({"weight": 5}, {"plan": {"environment": "staging"}}), "approval_needed", "plan.target_mismatch")
+
+test_a_plan_without_warming_may_still_weigh if fixtures.quiet(weighing({"weight": 5}, {"plan": {"warm": false}}), "allow", "plan.warm_not_approved")
+
+renewing(parameters) := fixtures.door(
+	fixtures.asking("renew_canary_lease", "production_orchestration", object.union({"artifact": fixtures.artifact}, parameters)),
+	{"grant": fixtures.grant},
+)
+
+test_a_renewal_keeps_the_weight if fixtures.quiet(renewing({}), "allow", "plan.weight_outside")
+
+test_a_renewal_raises_no_weight if fixtures.fires(renewing({"weight": 50}), "approval_needed", "plan.weight_outside")

@@ -25,3 +25,31 @@ test_a_retreat_passes_everything_but_a_general_freeze if fixtures.quiet(
 	}),
 	"allow", "state.stopped",
 )
+
+test_a_retreat_that_is_not_authorised_asks if fixtures.quiet(
+	fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": {"last_good": fixtures.stable, "authorised": false}}),
+	"approval_needed", "allow.retreat",
+)
+
+test_only_what_reduces_exposure_is_a_retreat if fixtures.quiet(
+	fixtures.door(fixtures.asking("deploy_release", "production_orchestration", {"artifact": fixtures.artifact, "to": fixtures.stable}), {"retreat": fixtures.retreat}),
+	"approval_needed", "allow.retreat",
+)
+
+test_the_recorded_retreat_knew_of_the_migration if fixtures.quiet(
+	fixtures.door(
+		fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}),
+		{"retreat": fixtures.retreat, "change": {"migrations": [{"path": "migrations/8.sql", "reversible": false}]}},
+	),
+	"allow", "rollback.irreversible_migration",
+)
+
+test_going_forward_is_no_rollback if fixtures.quiet(
+	fixtures.door(fixtures.start, {"grant": fixtures.grant, "change": {"migrations": [{"path": "migrations/8.sql", "reversible": false}]}}),
+	"allow", "rollback.irreversible_migration",
+)
+
+test_settling_needs_a_recorded_rollout if fixtures.quiet(
+	fixtures.door(fixtures.asking("settle_release", "environment_write", {"artifact": fixtures.artifact}), {}),
+	"approval_needed", "allow.settle",
+)

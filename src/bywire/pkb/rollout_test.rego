@@ -29,3 +29,18 @@ test_quiet_rollout_last_good if fixtures.quiet(fixtures.door(fixtures.start, {"g
 test_fires_rollout_target_mismatch if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant, "action": {"service": "ledger"}}), "deny", "rollout.target_mismatch")
 
 test_quiet_rollout_target_mismatch if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "rollout.target_mismatch")
+
+test_no_weight_is_negative if fixtures.fires(
+	fixtures.door(fixtures.start, {"grant": fixtures.grant, "action": {"parameters": {"steps": [{"weight": -1}]}}}),
+	"deny", "rollout.weight_invalid",
+)
+
+test_a_first_release_is_one_where_nothing_serves if fixtures.fires(
+	fixtures.door(fixtures.start, {"grant": fixtures.grant, "action": {"parameters": {"last_good": "", "steps": [{"weight": 100}]}}}),
+	"deny", "rollout.first_step",
+)
+
+test_and_one_that_knows_no_last_good if fixtures.fires(
+	fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"target": {"stable": ""}}, "action": {"parameters": {"steps": [{"weight": 100}]}}}),
+	"deny", "rollout.first_step",
+)

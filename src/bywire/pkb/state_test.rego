@@ -21,3 +21,13 @@ test_quiet_state_journal_missing if fixtures.quiet(fixtures.door(fixtures.asking
 test_fires_state_budget_exhausted if fixtures.fires(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {"state": {"budget": {"observed": 100}}}), "deny", "state.budget_exhausted")
 
 test_quiet_state_budget_exhausted if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {"state": {"budget": {"observed": 99}}}), "allow", "state.budget_exhausted")
+
+test_reading_needs_no_journal if fixtures.quiet(
+	fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"journal": false}}),
+	"allow", "state.journal_missing",
+)
+
+test_a_budget_that_is_not_told_is_left_to_the_intent_transaction if fixtures.quiet(
+	fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"budget": null}}),
+	"allow", "state.budget_exhausted",
+)

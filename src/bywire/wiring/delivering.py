@@ -22,11 +22,10 @@ from bywire.release.rollout_state import RolloutLimits
 from bywire.runtime.tick import Runtime
 from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
-from bywire.wiring.door import Joined
+from bywire.wiring.door import CONTROLLER, Joined
 from bywire.wiring.workspace import LOG_PRINCIPAL, Workspace
 
 ATTEMPTS_MAX = 1_000
-CONTROLLER = "agent:release-controller"
 _ASKS_AS = {"create_fix_branch": "agent:recourse"}
 
 

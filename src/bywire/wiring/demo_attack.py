@@ -11,8 +11,8 @@ from bywire.approvals.packet import sign_verdict
 from bywire.model.action import ActionRequest
 from bywire.model.errors import BywireError, WorkError
 from bywire.model.principal import KeyRole
-from bywire.wiring.delivering import CONTROLLER, deliveries
-from bywire.wiring.door import Joined
+from bywire.wiring.delivering import deliveries
+from bywire.wiring.door import CONTROLLER, Joined
 from bywire.wiring.workspace import Workspace
 
 PROBES_FILE = "reports/probes.json"

@@ -19,9 +19,13 @@ from bywire.model.change import Change
 from bywire.model.decision import Outcome
 from bywire.model.errors import TargetError
 from bywire.model.intent import ServiceIntent
+from bywire.model.principal import KeyRole
+from bywire.seal.dsse import verify_statement
 from bywire.wiring.workspace import Workspace
 
 ASSETS_CHANGE = "assets"
+CONTROLLER = "agent:release-controller"
+EARLIER_MAX = 5
 # Kinds that are evidence about a change; decisions, verdicts and recourse are consequences of it.
 EVIDENCE_KINDS = frozenset({"plan", "change-set", "test-report", "evaluation", "sbom", "provenance", "vsa"})
 CATALOGUE = Catalogue(CONTRACTS)
@@ -67,9 +71,20 @@ class DeliveryFacts:
             artifact=state.artifact,
             now_ms=self._workspace.clock.now_ms(),
         )
+        derived.facts["earlier_rollouts"] = self._earlier(state)
         authorised = state.phase is Phase.ROLLING and state.plan is not None and bool(state.plan.last_good)
         retreat = {"last_good": state.last_good, "authorised": authorised} if state.last_good else None
         return derived.change, derived.facts, retreat
+
+    def _earlier(self, state: DeliveryState) -> list[str]:
+        """What the signed ends of other deliveries say of the same artifact, when it was rolled back."""
+        told = []
+        for row in self._workspace.deliveries.ends(state.artifact) if state.artifact else ():
+            keys = self._workspace.trust.keys_for(KeyRole.AGENT, principal=CONTROLLER, index=row.entry)
+            predicate = verify_statement(row.envelope, keys).statement.predicate
+            if predicate["phase"] == Phase.ROLLED_BACK and predicate["delivery"] != state.id:
+                told.append(f"{predicate['delivery']}: {predicate['says']}")
+        return told[-EARLIER_MAX:]
 
     def state(self, change: str) -> DeliveryState | None:
         """The delivery named `change`."""

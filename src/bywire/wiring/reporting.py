@@ -10,9 +10,8 @@ from bywire.release.report_history import RolloutHistory, VerdictEvent, event_fr
 from bywire.release.verdict import Verdict
 from bywire.seal.dsse import verify_statement
 from bywire.wiring.delivering import deliveries
+from bywire.wiring.door import CONTROLLER
 from bywire.wiring.workspace import Workspace
-
-CONTROLLER = "agent:release-controller"
 
 
 def rollout_history(workspace: Workspace, delivery: str) -> RolloutHistory:

@@ -4,8 +4,8 @@ from bywire.delivery.state import Phase
 from bywire.model.action import ActionRequest
 from bywire.model.decision import Outcome, OutcomeStatus
 from bywire.model.errors import TargetError
-from bywire.wiring.delivering import CONTROLLER, deliveries
-from bywire.wiring.door import Joined
+from bywire.wiring.delivering import deliveries
+from bywire.wiring.door import CONTROLLER, Joined
 from bywire.wiring.workspace import Workspace
 
 _TOOL = "rollback_release"

@@ -76,10 +76,10 @@ def test_rule_18_a_changed_parameter_is_named_with_both_values():
     (said,) = differences(action_packet(weight=5, artifact="a"), action_packet(weight=50, artifact="a"))
     assert said == "weight: approved 5, asked 50"
     assert differences(action_packet(weight=5), action_packet(weight=5, segments=["ios"])) == (
-        "segments: approved None, asked ['ios']",
+        'segments: approved null, asked ["ios"]',
     )
     assert differences(action_packet(weight=5, warm=True), action_packet(weight=5)) == (
-        "warm: approved True, asked None",
+        "warm: approved true, asked null",
     )
 
 

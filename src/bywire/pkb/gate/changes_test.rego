@@ -41,3 +41,5 @@ test_quiet_gate_build_failed if fixtures.quiet(fixtures.gate({"facts": {"change_
 test_fires_gate_lint_failed if fixtures.fires(fixtures.gate({"facts": {"change_set": {"lint": {"exit_code": 0, "timed_out": true}}}}), "deny", "gate.lint_failed")
 
 test_quiet_gate_lint_failed if fixtures.quiet(fixtures.gate({"facts": {"change_set": {"lint": {"exit_code": 0, "timed_out": false}}}}), "allow", "gate.lint_failed")
+
+test_nothing_loosened_is_nothing_to_note if fixtures.quiet(fixtures.gate({"action": {"environment": "non-production"}}), "allow", "gate.loosening_ignored")

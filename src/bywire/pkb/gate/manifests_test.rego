@@ -34,3 +34,13 @@ test_an_empty_selector_isolates_every_pod if fixtures.quiet(
 	fixtures.gate({"facts": {"manifests": [fixtures.workload, object.union(object.remove(fixtures.network_policy, ["selector"]), {"selector": {}})]}}),
 	"allow", "gate.network_policy_missing",
 )
+
+isolating(changed) := fixtures.gate({"facts": {"manifests": [fixtures.workload, object.union(fixtures.network_policy, changed)]}})
+
+test_a_policy_for_other_labels_isolates_nothing if fixtures.fires(isolating({"selector": {"app": "ledger"}}), "deny", "gate.network_policy_missing")
+
+test_a_policy_of_another_api_isolates_nothing if fixtures.fires(isolating({"api_version": "example.com/v1"}), "deny", "gate.network_policy_missing")
+
+test_another_kind_isolates_nothing if fixtures.fires(isolating({"kind": "Service"}), "deny", "gate.network_policy_missing")
+
+test_a_policy_without_selector_isolates_nothing if fixtures.fires(isolating({"selector": null}), "deny", "gate.network_policy_missing")

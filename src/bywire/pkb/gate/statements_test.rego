@@ -21,3 +21,8 @@ test_quiet_gate_statement_signer if fixtures.quiet(fixtures.gate({"facts": {"sta
 test_fires_gate_author_vouches if fixtures.fires(fixtures.gate({"facts": {"statements": array.concat(fixtures.statements, [object.union(fixtures.statements[2], {"signer": {"name": "person:dana"}})])}}), "deny", "gate.author_vouches")
 
 test_quiet_gate_author_vouches if fixtures.quiet(fixtures.gate({"facts": {"statements": array.concat(fixtures.statements, [object.union(fixtures.statements[2], {"signer": {"name": "person:lee"}})])}}), "allow", "gate.author_vouches")
+
+test_an_author_may_sign_a_plan if fixtures.quiet(
+	fixtures.gate({"facts": {"statements": array.concat(fixtures.statements, [fixtures.statement("https://bywire.dev/plan/v1", "agent", "person:dana")])}}),
+	"allow", "gate.author_vouches",
+)

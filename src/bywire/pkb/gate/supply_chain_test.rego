@@ -33,3 +33,5 @@ test_quiet_gate_provenance_subject if fixtures.quiet(fixtures.gate({}), "allow",
 test_fires_gate_provenance_source if fixtures.fires(fixtures.gate({"facts": {"provenance": {"source_matches": false}}}), "deny", "gate.provenance_source")
 
 test_quiet_gate_provenance_source if fixtures.quiet(fixtures.gate({}), "allow", "gate.provenance_source")
+
+test_an_unlisted_signer_is_no_builder if fixtures.fires(fixtures.gate({"facts": {"provenance": {"signer_listed": false}}}), "deny", "gate.provenance_signer")

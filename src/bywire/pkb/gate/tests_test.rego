@@ -53,3 +53,7 @@ test_quiet_gate_jailbreak_missing if fixtures.quiet(fixtures.gate({}), "allow", 
 test_fires_gate_jailbreak_below if fixtures.fires(fixtures.gate({"facts": {"evaluation": {"jailbreak_refused": 11}}}), "deny", "gate.jailbreak_below")
 
 test_quiet_gate_jailbreak_below if fixtures.quiet(fixtures.gate({}), "allow", "gate.jailbreak_below")
+
+test_a_failed_test_counts_like_an_error if fixtures.fires(fixtures.gate({"facts": {"tests": {"failed": 1}}}), "deny", "gate.tests_failed")
+
+test_more_successes_than_cases_is_no_success if fixtures.fires(fixtures.gate({"facts": {"evaluation": {"passed": 41}}}), "deny", "gate.evaluation_below")
