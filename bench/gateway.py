@@ -7,13 +7,13 @@ the log, so the log's share is paid in full. Run alone: python -m bench gateway
 
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
+from bench.measured import at_most, tell
 from bywire.adapters.sqlite_journal import READS_BUFFERED_MAX
 from bywire.gateway.door import ENTRYPOINT, Door
 from bywire.model.action import ActionRequest
@@ -148,11 +148,5 @@ def _read_cost(workspace, token, request):
 def bars():
     """One bar a tool."""
     for tool, microseconds, engine in read_costs():
-        print(f"{tool}: engine alone {engine:.0f} us, the door {microseconds - engine:.0f} us", file=sys.stderr)
-        yield {
-            "bar": f"gateway_read_cpu_{tool}",
-            "value": round(microseconds, 1),
-            "unit": "us",
-            "limit": f"<= {MICROSECONDS_MAX}",
-            "ok": microseconds <= MICROSECONDS_MAX,
-        }
+        tell(f"{tool}: engine alone {engine:.0f} us, all the rest {microseconds - engine:.0f} us")
+        yield at_most(f"gateway_read_cpu_{tool}", microseconds, "us", MICROSECONDS_MAX, digits=1)

@@ -14,6 +14,7 @@ from bywire.approvals.packet import Packet, differences
 from bywire.gateway import inputs, packets, records
 from bywire.gateway.canonical import canonicalise
 from bywire.gateway.contract import Catalogue, Contract, ContractError, check_names
+from bywire.gateway.misses import told
 from bywire.gateway.ports import (
     INTENT_EXISTS,
     ApprovalStore,
@@ -336,7 +337,7 @@ class Door:
         if known is not None:
             return self._repeat(asked, known)
         self._journal.record("decision", decided, asked.request.change, asked.now_ms)
-        reason = Reason(rule=miss.rule, facts=miss.facts, hard=True)
+        reason = Reason(rule=miss.rule, facts={**miss.facts, **told(miss.rule)}, hard=True)
         late = msgspec.structs.replace(decision, effect=Effect.DENY, reasons=(reason,))
         outcome = self._outcome(OutcomeStatus.DENIED, asked.action, late, error={"code": miss.rule})
         envelope = records.outcome_statement(outcome, asked.key, {"miss": miss.facts}, {}, self._log_key)
