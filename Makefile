@@ -12,6 +12,11 @@ $(STAMP):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	rm -f $(VENV)/.installed-* && touch $@
 
+# The real engine, for the differential test: optional for a newcomer, always there in CI.
+$(VENV)/opa: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python --require-hashes -r requirements-opa.lock
+	touch $@
+
 demo: $(STAMP)
 	$(BIN)/bywire demo
 

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME...]`: every bar, or those of the named areas, one JSON line each; exit 1 when one is missed."""
+"""`python -m bench [NAME...]`: all bars, or those of the named areas, one JSON line each; exit 1 when one is missed."""
 
 import json
 import sys

@@ -101,12 +101,12 @@ def open_bench(directory):
     return open_workspace(repo, Path(directory) / "operator", take_over=True)
 
 
-def _microseconds(call, drained, calls=CALLS):
+def _microseconds(call, drained):
     began = time.process_time_ns()
-    for _ in range(calls):
+    for _ in range(CALLS):
         call()
     drained()
-    return (time.process_time_ns() - began) / calls / 1_000
+    return (time.process_time_ns() - began) / CALLS / 1_000
 
 
 def read_costs():

@@ -8,6 +8,8 @@ import contextlib
 import io
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -183,16 +185,23 @@ class Ran(NamedTuple):
 class Scene:
     """One repository with its operator directory below `root`."""
 
-    def __init__(self, root: Path, files: Mapping[str, str] | None = None) -> None:
+    def __init__(self, root: Path, files: Mapping[str, str] = FILES) -> None:
         self.root = root
         self.repo = root / "repo"
         self.operator = root / "operator"
+        self._traffic: subprocess.Popen[bytes] | None = None
+        if self.repo.exists():
+            return
         self.repo.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("config", "user.name", "Dana")
         self.git("config", "user.email", "dana@example.test")
-        self.commit("first", FILES if files is None else files)
-        self._traffic: subprocess.Popen[bytes] | None = None
+        self.commit("first", files)
+
+    def clone(self, root: Path) -> "Scene":
+        """A copy elsewhere, of a scene whose target never ran."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Scene(root)
 
     def prepared(self, **judge: Any) -> "Scene":
         """`bywire init`, with a judge that is quick: intervals of a second, few of them."""
@@ -307,3 +316,37 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+def refused(ran: Ran, code: str) -> dict[str, str]:
+    """The one JSON error of a command that ended with 2 and said nothing else."""
+    assert ran.code == 2, ran
+    assert ran.err == ""
+    error: dict[str, str] = ran.json["error"]
+    assert error["code"] == code, ran
+    assert error["message"]
+    assert error["next_step"]
+    return error
+
+
+def approving(ran: Ran) -> str:
+    """The approval that a pending delivery waits for."""
+    assert (ran.code, ran.json["phase"]) == (3, "approving"), ran
+    return ran.approval
+
+
+def snapshot(scene: Scene) -> dict[str, Any]:
+    """What would show that something was half done: the log, machines, intents, approvals and branches."""
+    counted = ("entries", "machines", "intents", "approvals", "work")
+    found: dict[str, Any] = dict.fromkeys(counted, 0)
+    database = scene.operator / "bywire.db"
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
+        for name in counted:
+            found[name] = connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+    return found
+
+
+def untouched(scene: Scene) -> bool:
+    """Whether the target was never asked to change anything."""
+    kept = scene.operator / "target" / "target.json"
+    return not kept.exists() or json.loads(kept.read_text())["version"] == 0

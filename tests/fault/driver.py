@@ -1,10 +1,10 @@
 """Carries a delivery or a rollback out in processes that die by SIGKILL at chosen steps, each followed by a fresh one.
 
-python driver.py JOB.json: `kill` is "" (nobody dies), "STEP@REQUEST#N" (the first process dies when it reaches that step
-for the N-th time while it carries that request) or "each" (a process dies at every step@request that `only` matches and
-that none died at yet). Every step reached is appended to `steps`, every death to `deaths`, so that both survive the
-killed process. The result is one JSON object on standard output. Each process is a fork of this one, which never opens
-the workspace: it starts from nothing but the files, without paying for the imports again.
+python driver.py JOB.json: `kill` is "" (nobody dies), "STEP@REQUEST#N" (the first process dies when it reaches that
+step for the N-th time while it carries that request) or "each" (a process dies at every step@request that `only`
+matches and that none died at yet). Every step reached is appended to `steps`, every death to `deaths`, so that both
+survive the killed process. The result is one JSON object on standard output. Each process is a fork of this one, which
+never opens the workspace: it starts from nothing but the files, without paying for the imports again.
 """
 
 import json

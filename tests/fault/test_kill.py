@@ -1,5 +1,5 @@
-"""Kill -9 between the steps of the intent transaction and of the delivery: it continues, nothing happens twice, nothing is
-lost, the log verifies.
+"""Kill -9 between the steps of the intent transaction and of the delivery: it continues, nothing happens twice, nothing
+is lost, the log verifies.
 
 The default run kills once at every step of the door and once in every phase, all within one story, so that a process
 also dies while it recovers from the one before. The soak run kills at every step reached, one to a delivery.

@@ -1,10 +1,11 @@
 """The documentation is executed: a command that is shown is a command that works, or this file fails.
 
-A ```console block right after `<!-- run: SCENE -->` is run line by line (`$ ` starts a command, `> ` goes on) in the repository that
-`SCENES` prepares; `<!-- run: SCENE exit: N -->` expects N from the block's last command, every other one must end with
-0. Blocks of one page with the same scene share it and run in the page's order. Where a command's output is shown, its
-first line must come out again, digests, numbers and blanks aside. Ids as in `ap-0123456789ab` and `dl-0123456789` stand
-for the newest of the scene. What is not run must at least parse: the sub-command and each of its options exist.
+A ```console block right after `<!-- run: SCENE -->` is run line by line (`$ ` starts a command, `> ` continues it) in
+the repository that `SCENES` prepares; `<!-- run: SCENE exit: N -->` expects N from the block's last command, all others
+must end with 0. Blocks of one page with the same scene share it and run in the page's order. Where a command's output
+is shown, its first line must come out again, digests, numbers and blanks aside. Ids as in `ap-0123456789ab` stand for
+the newest of the scene. What is not run must at least parse: the sub-command and each of its options exist, unless the
+paragraph begins with "Not yet".
 """
 
 import os
@@ -29,10 +30,12 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md",
 COMMAND_SECONDS = 60
 
 _BLOCK = re.compile(
-    r"(?:<!-- run: (?P<scene>[a-z-]+)(?: exit: (?P<exit>\d))? -->\n)?```console\n(?P<body>.*?)```", re.S
+    r"(?:<!-- run: (?P<scene>[a-z-]+)(?: exit: (?P<exit>\d))? -->\n)?```console\n(?P<body>.*?)```", re.DOTALL
 )
-_FILE = re.compile(r"<!-- file: (?P<name>[a-z./]+) -->\n```(?:yaml|json)\n(?P<body>.*?)```", re.S)
+_FILE = re.compile(r"<!-- file: (?P<name>[a-z./]+) -->\n```(?:yaml|json)\n(?P<body>.*?)```", re.DOTALL)
+_NAMED = re.compile(r"`([a-z_]+/[a-z_/]+\.(?:py|rego|json))(?::([A-Za-z_.]+))?`")
 _INLINE = re.compile(r"`(bywire [a-z][^`\n]*)`")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _VARIES = re.compile(r"\b[0-9a-f]{7,}\b|[0-9][0-9.,]*|\s+")
 
 
@@ -71,11 +74,22 @@ class Page:
 
 
 _IDS = {r"\bap-[0-9a-f]{12}\b": ("approvals", "list"), r"\bdl-[0-9a-f]{10}\b": ("status",)}
-SCENES = {
-    "fresh": lambda scene: (scene.repo / "bywire.yaml").unlink(),
-    "service": Scene.prepared,
-    "released": lambda scene: scene.prepared().released(),
-}
+
+
+def _fresh(scene):
+    """A service in git that has never met bywire."""
+    scene.git("rm", "--quiet", "bywire.yaml")
+    scene.git("commit", "--quiet", "--message", "as it was")
+
+
+def _start(scene):
+    """The same with its bywire.yaml written, not yet committed."""
+    text = (scene.repo / "bywire.yaml").read_text()
+    _fresh(scene)
+    (scene.repo / "bywire.yaml").write_text(text)
+
+
+SCENES = {"fresh": _fresh, "start": _start, "service": Scene.prepared}
 
 
 def _blocks(document):
@@ -140,38 +154,50 @@ def _mentions():
     for document in DOCUMENTS:
         for block in _blocks(document):
             for command, _ in _steps(block["body"]):
-                for part in re.split(r"&&|\|\||[;|()]", command):
+                for part in re.split(r"&&|\|\||[;|()]", _QUOTED.sub("X", command)):
                     words = part.split()
                     if words[:1] == ["bywire"]:
                         yield document.name, part.strip()
-        if document.exists():
-            for text in _INLINE.findall(document.read_text()):
-                yield document.name, text
+        paragraphs = document.read_text().split("\n\n") if document.exists() else []
+        for text in (
+            text for paragraph in paragraphs if not paragraph.startswith("Not yet") for text in _inline(paragraph)
+        ):
+            yield document.name, text
+
+
+def _inline(paragraph):
+    return _INLINE.findall(paragraph)
 
 
 def _unknown(text):
-    """What of a command line does not exist, or nothing. `a|b` names alternatives."""
-    words = shlex.split(text.replace("|", ":::"), comments=True)[1:]
-    command, context = bywire, click.Context(bywire, info_name="bywire")
+    """What of a command line does not exist, or nothing. `a|b` names alternatives, brackets what may be left out."""
+    words = shlex.split(text.replace("|", ":::").translate(str.maketrans("", "", "[]")), comments=True)[1:]
+    command, context, takes_value = bywire, click.Context(bywire, info_name="bywire"), False
     options = _options(command)
     for word in words:
-        if word.startswith("-"):
-            if word.partition("=")[0] not in options:
+        if takes_value:
+            takes_value = False
+        elif word.startswith("-"):
+            name, equals, _ = word.partition("=")
+            if name not in options:
                 return f"{context.command_path} has no {word}"
+            takes_value = options[name] and not equals
+        elif word in {">", "2>"}:
+            break
         elif isinstance(command, click.Group) and re.fullmatch(r"[a-z:-]+", word):
             found = [command.get_command(context, name) for name in word.split(":::")]
             if None in found:
                 return f"{context.command_path} has no {word}"
             command, context = found[0], click.Context(found[0], info_name=word, parent=context)
             options |= _options(command)
-        elif word in (">", "2>"):
-            break
     return ""
 
 
 def _options(command):
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    return known | {"--help", "-h", "--version"}
+    """Name of each option, and whether a value follows it."""
+    named = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    known = {name: not option.is_flag for option in named for name in (*option.opts, *option.secondary_opts)}
+    return known | {"--help": False, "-h": False}
 
 
 MENTIONS = sorted(set(_mentions()))
@@ -185,7 +211,8 @@ def test_a_command_that_is_named_exists(document, text):
 def test_a_command_that_does_not_exist_is_noticed():
     assert _unknown("bywire obey")
     assert _unknown("bywire audit verify --forgive")
-    assert not _unknown("bywire approvals list|show --json")
+    assert _unknown("bywire --operator somewhere obey")
+    assert not _unknown("bywire --operator somewhere approvals list|show [--json]")
 
 
 def test_every_command_explains_itself():
@@ -230,7 +257,7 @@ def test_named_files_and_functions_exist():
     """`path/file.py:name` in ARCHITECTURE.md and SECURITY.md is a definition, `tests/...` a file."""
     missing = []
     for page in (ROOT / "ARCHITECTURE.md", ROOT / "SECURITY.md"):
-        for path, name in re.findall(r"`([a-z_/]+\.(?:py|rego|json))(?::([A-Za-z_.]+))?`", page.read_text()):
+        for path, name in _NAMED.findall(page.read_text()):
             place = next((p for p in (ROOT / path, ROOT / "src" / "bywire" / path) if p.is_file()), None)
             last = name.rpartition(".")[2]
             if place is None or (last and not re.search(rf"\b{last}\b", place.read_text())):

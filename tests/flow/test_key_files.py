@@ -72,7 +72,7 @@ def test_rule_03_a_key_that_others_may_read_is_refused(keys, tmp_path, mode):
 
 
 def test_a_missing_or_linked_key_is_refused(keys, tmp_path):
-    assert code_of(lambda: keys.load(KeyRole.AGENT, "agent:nobody")) == "operator_file_missing"
+    assert code_of(lambda: keys.load(KeyRole.AGENT, "agent:nobody")) == "key_missing"
     keys.create(KeyRole.AGENT, "agent:planner")
     (path,) = files(tmp_path)
     path.with_name("agent--agent-coder.pem").symlink_to(path)

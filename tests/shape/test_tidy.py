@@ -32,6 +32,8 @@ ENTRY_POINTS = {
     "bywire.adapters.local_target",
     "bywire.adapters.sandbox_child",
     "bywire.adapters.traffic",
+    # What an operator runs over their own Rego; `bywire policy test` is not built yet, the tests run it.
+    "bywire.policy.regotest",
 }
 LAZY_PACKAGE = "bywire.cli."
 

@@ -5,10 +5,12 @@ so that a process of the same user cannot use it either.
 """
 
 import secrets
+import stat
 from collections.abc import Callable
+from pathlib import Path
 
 from bywire.adapters.operator_dir import OperatorDirectory
-from bywire.identity.trust import TrustedKey, TrustRoot, parse_trust_root
+from bywire.identity.trust import KIND_OF_ROLE, TrustedKey, TrustRoot, is_principal, parse_trust_root
 from bywire.model.errors import ConfigError
 from bywire.model.principal import KeyRole
 from bywire.seal.keys import SigningKey
@@ -16,7 +18,10 @@ from bywire.seal.keys import SigningKey
 TRUST_FILE = "trust.json"
 WORKSPACE_KEY_FILE = "keys/workspace.key"
 WORKSPACE_KEY_BYTES = 32
+KEY_BYTES_MAX = 16_384
+_GROUP_OR_WORLD = stat.S_IRWXG | stat.S_IRWXO
 _ENCRYPTED = b"ENCRYPTED PRIVATE KEY"
+_RESTORE = "restore it from a backup of the operator directory"
 
 
 class KeyFiles:
@@ -40,13 +45,28 @@ class KeyFiles:
 
     def load(self, role: KeyRole, principal: str, passphrase: Callable[[], bytes] | None = None) -> SigningKey:
         """The signing key of one role and principal; asks for a passphrase only when the file needs one."""
-        pem = self._directory.read(_file(role, principal))
+        pem = self._read_private(_file(role, principal))
         return SigningKey.from_pem(pem, passphrase() if passphrase and _ENCRYPTED in pem else None)
+
+    def protect(self, role: KeyRole, principal: str, passphrase: bytes, old: Callable[[], bytes]) -> None:
+        """Encrypt a key file with a passphrase; ask for the old one when it has one already."""
+        key = self.load(role, principal, old)
+        self._directory.write(_file(role, principal), key.to_pem(passphrase))
+
+    def exists(self, role: KeyRole, principal: str) -> bool:
+        """Whether that key lies here."""
+        return (self._directory.path / _file(role, principal)).exists()
 
     def holds(self, role: KeyRole, principal: str) -> bool:
         """Whether that key lies here without a passphrase."""
         path = self._directory.path / _file(role, principal)
         return path.exists() and _ENCRYPTED not in self._directory.read(_file(role, principal))
+
+    def discard_untrusted(self) -> None:
+        """Remove the keys of an initialisation that was cut short. Only where no trust root ever named them."""
+        if not (self._directory.path / TRUST_FILE).exists():
+            for leftover in (self._directory.path / "keys").glob("*.pem"):
+                leftover.unlink()
 
     def create_workspace_key(self) -> None:
         """Draw the HMAC key of this workspace, once."""
@@ -55,7 +75,10 @@ class KeyFiles:
 
     def workspace_key(self) -> bytes:
         """The HMAC key of this workspace."""
-        return self._directory.read(WORKSPACE_KEY_FILE)
+        key = self._read_private(WORKSPACE_KEY_FILE)
+        if len(key) != WORKSPACE_KEY_BYTES:
+            raise ConfigError(f"{WORKSPACE_KEY_FILE} is damaged", code="key_invalid", next_step=_RESTORE)
+        return key
 
     def trust(self) -> TrustRoot:
         """The workspace's trust root."""
@@ -65,6 +88,31 @@ class KeyFiles:
         """Write the trust root; public keys only."""
         self._directory.write(TRUST_FILE, root.to_bytes())
 
+    def _read_private(self, name: str) -> bytes:
+        """A file that only its owner may read: ConfigError `key_exposed` when others could have, too (RULES 3)."""
+        if not (self._directory.path / name).exists():
+            raise ConfigError(f"there is no {name} in {self._directory.path}", code="key_missing", next_step=_RESTORE)
+        secret = self._directory.read(name)
+        if (self._directory.path / name).stat().st_mode & _GROUP_OR_WORLD:
+            raise ConfigError(
+                f"{name} is readable by others",
+                code="key_exposed",
+                next_step="make a new key: others may know this one; then chmod 600 what you keep",
+            )
+        return secret
+
+
+def read_key_file(path: Path, passphrase: Callable[[], bytes]) -> SigningKey:
+    """A key that its person keeps outside the workspace. Asks for a passphrase only when the file needs one."""
+    pem = path.read_bytes()[:KEY_BYTES_MAX]
+    return SigningKey.from_pem(pem, passphrase() if _ENCRYPTED in pem else None)
+
 
 def _file(role: KeyRole, principal: str) -> str:
+    if not is_principal(principal, KIND_OF_ROLE[role]):
+        raise ConfigError(
+            f"{principal!r} cannot hold a key of role {role}",
+            code="principal_malformed",
+            next_step="name a principal as kind:name, such as person:alice, in letters, digits and .-_@+",
+        )
     return f"keys/{role}--{principal.replace(':', '-')}.pem"

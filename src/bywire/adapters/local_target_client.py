@@ -45,6 +45,10 @@ class LocalTarget:
         self._hide = tuple(hide)
         self._router_port = router_port
 
+    def was_started(self) -> bool:
+        """Whether a target ever ran here; asking starts nothing."""
+        return (self._directory / "target.json").exists()
+
     def ensure_running(self) -> dict[str, Any]:
         """Start the target unless it answers; it survives this process. Returns its status."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -96,7 +96,7 @@ class Sandbox:
                 spec,
                 status_read,
                 level=level,
-                timeout_seconds=timeout_seconds,
+                timeout_seconds=min(timeout_seconds, ceilings.timeout_seconds_max),
                 stdout_limit_bytes=ceilings.stdout_limit_bytes,
             )
 

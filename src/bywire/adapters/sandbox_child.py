@@ -114,7 +114,8 @@ def _become_command(spec: LaunchSpec) -> None:
         os.execvpe(spec.argv[0], spec.argv, spec.env)  # noqa: S606  an argument list, no shell
     except (OSError, ValueError) as error:
         code = "command_not_found" if isinstance(error, FileNotFoundError) else "command_not_started"
-        _report(spec, {"event": "error", "code": code, "message": f"{spec.argv[0]}: {error}"})
+        why = getattr(error, "strerror", None) or error
+        _report(spec, {"event": "error", "code": code, "message": f"{spec.argv[0]}: {why}"})
     finally:
         os._exit(EXIT_NOT_FOUND)
 

@@ -26,13 +26,14 @@ class SandboxLimits:
     """Ceilings of one command.
 
     `stdout_limit_bytes` holds for each of the two streams; `memory_limit_bytes` is address space per process;
-    `process_limit` counts threads too.
+    `process_limit` counts threads too. `timeout_seconds_max` caps what a command asks for itself.
     """
 
     stdout_limit_bytes: int = 262_144
     memory_limit_bytes: int = 2_147_483_648
     process_limit: int = 256
     file_limit_bytes: int = 268_435_456
+    timeout_seconds_max: float = 3_600
 
 
 @dataclass(frozen=True)

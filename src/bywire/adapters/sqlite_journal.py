@@ -31,7 +31,7 @@ class SqliteJournal:
         self._reader = reader
         self._log_key_id = log_key.key_id
         self._epoch = epoch
-        self._reads: list[tuple[dict[str, Any], int]] = []
+        self._reads: list[tuple[bytes, int]] = []
         self._reads_lock = threading.Lock()
 
     def find(self, key: str) -> IntentRow | None:
@@ -86,8 +86,9 @@ class SqliteJournal:
 
     def note_read(self, document: dict[str, Any], now_ms: int) -> None:
         """Keep a read's decision for the next batch: reads have no effect, so they may share a later commit."""
+        encoded = msgspec.json.encode(document)  # at once: the document's many parts need not live until the flush
         with self._reads_lock:
-            self._reads.append((document, now_ms))
+            self._reads.append((encoded, now_ms))
             full = len(self._reads) >= READS_BUFFERED_MAX
         if full:
             self.flush_reads()
@@ -98,7 +99,7 @@ class SqliteJournal:
             reads, self._reads = self._reads, []
         if not reads:
             return
-        record = msgspec.json.encode([document for document, _ in reads])
+        record = b"[" + b",".join(document for document, _ in reads) + b"]"
         leaf = leaf_bytes(record_entry("reads", reads[-1][1], NO_CHANGE, record))
         self._writer.submit(lambda tx: tx.append(leaf, [record]))
 

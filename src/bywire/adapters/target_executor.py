@@ -16,6 +16,7 @@ from bywire.seal.digest import sha256_hex
 USER_HEADER = "x-user-id"
 DEFAULT_SEGMENT_HEADER = "x-client-segment"
 DEFAULT_SLOW_MS = 500.0
+NEVER_STARTED: dict[str, Any] = {"version": 0}
 
 
 class TargetExecutor:
@@ -34,8 +35,8 @@ class TargetExecutor:
         self._intents = intents
 
     def observe(self) -> dict[str, Any]:
-        """Version, digests and weight as they are now."""
-        return _brief(self._target.ensure_running())
+        """Version, digests and weight as they are now. Looking at a target that never ran does not start it."""
+        return _brief(self._target.ensure_running() if self._target.was_started() else NEVER_STARTED)
 
     def read(self, tool: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Answer get_deployment_status and read_telemetry."""
@@ -47,6 +48,7 @@ class TargetExecutor:
     def execute(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:
         """One action. TargetError when the target refused; TimeoutError when nobody knows."""
         try:
+            self._target.ensure_running()
             return self._carry_out(row, parameters)
         except TargetError as error:
             if error.code == "target_unreachable":

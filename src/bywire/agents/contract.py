@@ -85,7 +85,8 @@ def _shortfall(short: Sequence[AcceptanceTest], measured: dict[str, float], repo
         for test in short[:5]
     ]
     failures = f"; failing: {', '.join(report.failures[:3])}" if report.failures else ""
-    return f"not met: {'; '.join(lines)}{failures}"
+    causes = ["the test command ran out of time"] if report.tests.timed_out else report.notes[:2]
+    return f"{''.join(f'{cause}; ' for cause in causes)}not met: {'; '.join(lines)}{failures}"
 
 
 def _must_succeed(name: str, outcome: CommandOutcome | None) -> None:

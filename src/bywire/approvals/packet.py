@@ -58,6 +58,7 @@ class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # What must not have changed between request and use; everything else of a packet is presentation.
+TARGET_FIELDS = ("stable", "canary")
 BINDING_FIELDS = ("action_digest", "evidence_digest", "bundle_digest", "environment", "requester", "plan_digest")
 
 
@@ -85,6 +86,10 @@ def differences(approved: Packet, wanted: Packet) -> tuple[str, ...]:
     for name in sorted(set(old) | set(new)):
         if old.get(name) != new.get(name):
             found.append(f"{name}: approved {_text(old.get(name))}, asked {_text(new.get(name))}")
+    for name in TARGET_FIELDS:
+        if approved.target.get(name, "") != wanted.target.get(name, ""):
+            was, now = approved.target.get(name) or "nothing", wanted.target.get(name) or "nothing"
+            found.append(f"{name} release of the target: {str(was)[:12]} when asked, {str(now)[:12]} now")
     for field in BINDING_FIELDS:
         before, after = getattr(approved, field), getattr(wanted, field)
         if before != after and not (field == "action_digest" and found):

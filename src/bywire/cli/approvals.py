@@ -1,19 +1,27 @@
 """`bywire approvals`: what waits for a person, and the person's answer, signed with their own key."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from bywire.adapters.sqlite_approvals import ApprovalRow
 from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, console, finish, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.errors import ConflictError
+from bywire.model.principal import KeyRole
 from bywire.wiring.approving import decide_approval
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+key_option = click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The person's key file, when it is kept elsewhere.",
+)
 
 
 @click.group()
@@ -31,21 +39,14 @@ def list_(place: Place, *, as_json: bool) -> None:
     if as_json:
         print_json([_summary(row, now_ms) for row in rows])
         return
-    table = Table("id", "state", "action", "service", "environment", "requester", "expires in", box=None)
     for row in rows:
         summary = _summary(row, now_ms)
-        left = f"{summary['expires_in_seconds']} s" if summary["expires_in_seconds"] > 0 else "expired"
-        packet = row.packet
-        table.add_row(
-            packet.id,
-            summary["state"],
-            packet.action["tool"],
-            packet.service,
-            packet.environment,
-            packet.requester,
-            left,
-        )
-    console().print(table if rows else "nothing waits for approval")
+        left = summary["expires_in_seconds"]
+        when = f"{left} s left" if left else "expired"
+        what = f"{row.packet.action['tool']} {row.packet.service} in {row.packet.environment}"
+        console().print(f"{row.packet.id}  {summary['state']:<8}  {what}  asked by {row.packet.requester}, {when}")
+    if not rows:
+        console().print("nothing waits for approval")
 
 
 @approvals.command()
@@ -67,12 +68,15 @@ def show(place: Place, approval_id: str, *, as_json: bool) -> None:
 @click.option("--as", "person", required=True, help="Who approves, e.g. oncall.")
 @click.option("--role", default="", help="The role you approve in (default: your first that fits).")
 @click.option("--reason", default="", help="Why; kept with the approval.")
+@key_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json_option
 @click.pass_obj
-def approve(place: Place, approval_id: str, person: str, role: str, reason: str, *, yes: bool, as_json: bool) -> None:
+def approve(
+    place: Place, approval_id: str, person: str, role: str, reason: str, key: Path | None, *, yes: bool, as_json: bool
+) -> None:
     """Sign the packet: this action, this evidence, this policy, until it expires."""
-    _decide(place, approval_id, person, role, reason, "approved", yes=yes, as_json=as_json)
+    _decide(place, approval_id, person, role, reason, "approved", key, yes=yes, as_json=as_json)
 
 
 @approvals.command()
@@ -80,15 +84,42 @@ def approve(place: Place, approval_id: str, person: str, role: str, reason: str,
 @click.option("--as", "person", required=True, help="Who denies.")
 @click.option("--role", default="", help="The role you deny in.")
 @click.option("--reason", default="", help="Why; kept with the denial.")
+@key_option
 @as_json_option
 @click.pass_obj
-def deny(place: Place, approval_id: str, person: str, role: str, reason: str, *, as_json: bool) -> None:
+def deny(
+    place: Place, approval_id: str, person: str, role: str, reason: str, key: Path | None, *, as_json: bool
+) -> None:
     """Sign a refusal."""
-    _decide(place, approval_id, person, role, reason, "denied", yes=True, as_json=as_json)
+    _decide(place, approval_id, person, role, reason, "denied", key, yes=True, as_json=as_json)
+
+
+@approvals.command()
+@click.option("--as", "person", required=True, help="Whose key, e.g. oncall.")
+@as_json_option
+@click.pass_obj
+def protect(place: Place, person: str, *, as_json: bool) -> None:
+    """Put a passphrase on an approver's key, or change it."""
+    secret = str(click.prompt("New passphrase", hide_input=True, confirmation_prompt=True)).encode()
+    with workspace(place) as opened:
+        opened.keys.protect(KeyRole.APPROVER, f"person:{person}", secret, _passphrase)
+    if as_json:
+        print_json({"protected": f"person:{person}"})
+    else:
+        console().print(f"the key of person:{person} now needs its passphrase")
 
 
 def _decide(
-    place: Place, approval_id: str, person: str, role: str, reason: str, verdict: str, *, yes: bool, as_json: bool
+    place: Place,
+    approval_id: str,
+    person: str,
+    role: str,
+    reason: str,
+    verdict: str,
+    key: Path | None,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     with workspace(place) as opened:
         row = _row(opened.approvals.row(approval_id), approval_id)
@@ -96,7 +127,7 @@ def _decide(
             _print_packet(row, opened.clock.now_ms())
         if not yes and not click.confirm("Sign this?", default=False):
             finish(EXIT_DENIED)
-        entry = decide_approval(opened, row, person, role, reason, verdict, _passphrase)
+        entry = decide_approval(opened, row, person, role, reason, verdict, _passphrase, key)
     result = {"id": approval_id, "verdict": verdict, "by": f"person:{person}", "entry": entry}
     if as_json:
         print_json(result)

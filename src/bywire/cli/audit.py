@@ -1,5 +1,6 @@
 """`bywire audit`: verify, replay, export."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -35,7 +36,8 @@ def verify(place: Place, file: Path | None, trust: Path | None, *, as_json: bool
     """Verify the workspace's whole log, or an exported FILE. Exit 0 only when everything verified."""
     if file is not None:
         _verify_file(file, trust, as_json=as_json)
-    with workspace(place, check=False) as opened, Progress(transient=True, disable=as_json) as bar:
+    quiet = as_json or not sys.stdout.isatty()
+    with workspace(place, check=False) as opened, Progress(transient=True, disable=quiet) as bar:
         task = bar.add_task("verifying", total=None)
         report = verify_log(opened, lambda done, total: bar.update(task, completed=done, total=total))
     if as_json:
@@ -88,7 +90,7 @@ def export(place: Place, delivery: str, output: Path, *, as_json: bool) -> None:
         known = [state.id for state in deliveries(opened)]
         chosen = delivery or (known[-1] if known else "")
         if chosen not in known:
-            raise ConfigError(f"there is no delivery {chosen}", code="not_found", next_step="bywire status")
+            raise ConfigError(f"there is no delivery {chosen or 'yet'}", code="not_found", next_step="bywire status")
         document = export_delivery(opened, chosen)
         trust = opened.directory.path / "trust.json"
     output.write_bytes(document)

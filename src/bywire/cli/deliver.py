@@ -9,7 +9,6 @@ import msgspec
 
 from bywire.adapters import yaml_file
 from bywire.adapters.clock import pause
-from bywire.adapters.operator_dir import OperatorDirectory
 from bywire.approvals.packet import Packet, differences
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
@@ -55,8 +54,8 @@ def deliver(
 ) -> None:
     """Plan, build, test, audit, approve and roll out a change. Run it again to continue where it stopped."""
     plan = read_plan(plan_file) if plan_file else None
-    with workspace(place, take_over=True) as opened, OperatorDirectory(opened.directory.path).lock("deliver"):
-        delivering = Delivering(opened)
+    with workspace(place, take_over=True, lock="deliver") as opened:
+        delivering = Delivering(opened, show=show_output if not as_json else lambda _: None)
         state = delivering.begin(goal, branch or opened.repository.current_branch(), dry_run=dry_run, plan=plan)
         story = Story(quiet=as_json, shown=0)
         story.resume(state)
@@ -88,19 +87,24 @@ def read_plan(path: Path) -> WrittenPlan:
             code="plan_invalid",
             next_step="a plan has version: 1, steps: [{weight, segments}], warm and origin",
         ) from error
+    if plan.version != 1:
+        raise ConfigError(
+            f"{path}: version {plan.version} is not known", code="plan_invalid", next_step="write version: 1"
+        )
     weights = [step.weight for step in plan.steps]
-    if (
-        plan.version != 1
-        or not weights
-        or weights != sorted(weights)
-        or not all(1 <= weight <= 100 for weight in weights)
-    ):
+    if not weights or weights != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
         raise ConfigError(
             f"{path}: steps must rise and lie between 1 and 100",
             code="plan_invalid",
             next_step="for example steps: [{weight: 5}, {weight: 50}, {weight: 100}]",
         )
     return plan
+
+
+def show_output(text: str) -> None:
+    """The end of a failing command's output, as text and nothing else."""
+    for row in text.splitlines():
+        console().print(f"        [dim]| {literal(row)}[/]")
 
 
 class Story:

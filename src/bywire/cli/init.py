@@ -26,10 +26,10 @@ def init(place: Place, approver: str, *, passphrase: bool, as_json: bool) -> Non
 
 def _print(made: Initialised) -> None:
     out = console()
-    found = made.findings
+    found, intent = made.findings, made.intent
     out.print(f"service    {made.service} ({', '.join(found.languages) or 'language not recognised'})")
-    for label, command in (("test", found.test), ("build", found.build), ("start", found.start)):
-        shown = f"{' '.join(command.run)}  (from {command.source})" if command else "not found: fill it in"
+    for label, command in (("test", intent.test), ("build", intent.build), ("start", intent.start)):
+        shown = " ".join(command.run) if command else "not found: fill it in"
         out.print(f"{label:<10} {shown}".replace("[", r"\["))
     verb = "written" if made.intent_written else "kept as it was"
     out.print(f"intent     {made.intent_file} ({verb})")

@@ -40,7 +40,7 @@ def denial(reason: dict[str, Any], next_command: str = "") -> tuple[str, str, st
     values = _MissingFacts({name: _plain(value) for name, value in facts.items()})
     if known is None:
         said = str(facts.get("explanation") or facts.get("message") or facts.get("says") or json.dumps(facts))
-        return rule, said, next_command or str(facts.get("next_step") or "bywire explain")
+        return rule, said, next_command or str(facts.get("next_step") or "bywire status")
     return rule, known["says"].format_map(values), next_command or known["next"].format_map(values)
 
 
@@ -60,7 +60,10 @@ def print_error(error: BywireError, *, as_json: bool) -> None:
         print_json({"error": error.as_json()})
         return
     err = Console(stderr=True, highlight=False, soft_wrap=True)
-    err.print(f"[bold red]error[/]  {error.code}: {literal(error.message)}")
+    first, *more = error.message.splitlines() or [""]
+    err.print(f"[bold red]error[/]  {error.code}: {literal(first)}")
+    for text in more:
+        err.print(f"       {literal(text)}")
     if error.next_step:
         err.print(f"  next  [cyan]{literal(error.next_step)}[/]")
 
@@ -90,6 +93,7 @@ def _plain(value: Any) -> str:
 
 
 def literal(text: str) -> str:
-    """Text from outside as text: never markup, never terminal control."""
-    printable = "".join(character if character.isprintable() else "?" for character in text)
+    """Text from outside as one line of text: never markup, never terminal control."""
+    flat = " | ".join(part for part in text.splitlines() if part.strip())
+    printable = "".join(character if character.isprintable() else "?" for character in flat)
     return printable.replace("[", r"\[")

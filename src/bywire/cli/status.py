@@ -3,12 +3,11 @@
 from typing import Any
 
 import click
-from rich.table import Table
 
 from bywire.cli.approvals import as_json_option
 from bywire.cli.deliver import closing, summary
 from bywire.cli.main import Place
-from bywire.cli.output import console, line, print_json
+from bywire.cli.output import console, line, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.delivery.state import DeliveryState
 from bywire.model.errors import ConfigError, TargetError
@@ -61,10 +60,11 @@ def _all(states: list[DeliveryState], target: dict[str, Any], stops: list[dict[s
     if canary:
         only = f" for {', '.join(canary['segments'])}" if canary["segments"] else ""
         out.print(f"canary   {canary['digest'][:12]} at {canary['weight']:g}%{only}")
-    table = Table("delivery", "phase", "branch", "artifact", "goal", box=None)
     for state in reversed(states):
-        table.add_row(state.id, str(state.phase), state.branch, state.artifact[:12], state.goal[:60])
-    out.print(table if states else "no deliveries yet: bywire deliver --goal 'first release'")
+        what = f"{literal(state.branch)}: {literal(state.goal)}"
+        out.print(f"{state.id}  {state.phase:<11} {state.artifact[:12] or '-':<12}  {what}")
+    if not states:
+        out.print("no deliveries yet: bywire deliver --goal 'first release'")
 
 
 def _target(opened: Workspace) -> dict[str, Any]:

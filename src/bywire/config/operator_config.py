@@ -40,7 +40,7 @@ LIMIT_BOUNDS: dict[str, tuple[float, float]] = {
     "evidence_max_age_seconds": (60, 31_536_000),
     "rollout_ceiling": (1, 100),
     "rollout_first_step": (1, 100),
-    "canary_lease_seconds": (1, 3600),
+    "canary_lease_seconds": (3, 600),
     "approval_ttl_seconds": (30, 604_800),
     "actions_per_hour": (1, 100_000),
 }
@@ -49,7 +49,7 @@ JUDGE_BOUNDS: dict[str, tuple[float, float]] = {
     "alpha": (0.000001, 0.5),
     "relative_margin": (1.0, 100.0),
     "absolute_margin": (0.0, 1.0),
-    "error_budget": (0.0, 1.0),
+    "error_budget": (0.0001, 1.0),
     "dispersion": (1.0, 100.0),
     "intervals_min": (1, 10_000),
     "requests_min_per_segment": (1, 1_000_000),

@@ -153,8 +153,8 @@ def _or_stop(state: DeliveryState, done: WorkDone, phase: Phase, kind: str) -> S
 
 
 def _built(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:
-    state = _to(_told(state, done, now_ms), Phase.AUDITING, artifact=done.result["artifact"])
-    return _ask_work(state, "audit")
+    state = msgspec.structs.replace(_told(state, done, now_ms), artifact=done.result["artifact"])
+    return _or_stop(state, done, Phase.AUDITING, "audit")
 
 
 def _audited(state: DeliveryState, done: WorkDone, now_ms: int) -> Step:

@@ -17,6 +17,7 @@ from bywire.release.rollout_state import ActionOutcome, Observation, RolloutStat
 from bywire.release.rollout_state import Phase as RolloutPhase
 from bywire.release.verdict import Verdict
 
+FENCED = "state.fenced"
 _LINES = {
     "deploy_release": "canary instance ready, no traffic yet",
     "warm_release": "release warmed up before exposure",
@@ -43,12 +44,21 @@ def advance_rollout(state: DeliveryState, observations: tuple[WorkDone | Asked, 
         state = _tell(state, observation, rollout, now_ms)
         for told in _translate(observation):
             rollout, _ = transition(rollout, told, now_ms)
+    if any(_is_fenced(item) for item in observations):
+        text = "another bywire process took over this rollout, as `bywire rollback` does; see `bywire status`"
+        return conclude(state, Phase.FAILED, text, reasons=({"rule": FENCED, "facts": {"message": text}},))
     rollout, wanted = transition(rollout, Tick(), now_ms)
     state = msgspec.structs.replace(state, rollout=rollout)
     verdict = _verdict_work(state, rollout)
     if rollout.phase in {RolloutPhase.SUCCESSFUL, RolloutPhase.ROLLED_BACK, RolloutPhase.FAILED} and not verdict:
         return _finish(state, rollout, observations, now_ms)
     return state, (*verdict, *(_ask(state, request.tool, request.parameters, request.key) for request in wanted))
+
+
+def _is_fenced(seen: WorkDone | Asked) -> bool:
+    return isinstance(seen, Asked) and (
+        any(reason.get("rule") == FENCED for reason in seen.reasons) or (seen.error or {}).get("code") == "fenced"
+    )
 
 
 def _finish(
@@ -60,10 +70,10 @@ def _finish(
             f" exposure {rollout.exposure_requests} canary requests, {rollout.exposure_bad} of them failed,"
             f" {(now_ms - state.exposed_at_ms) / 1000:.1f} s from first exposure to verified"
         )
-        return conclude(state, Phase.ROLLED_BACK, text, reasons=_why(rollout))
+        return conclude(state, Phase.ROLLED_BACK, text, reasons=_why(rollout, observations))
     if rollout.phase is RolloutPhase.FAILED:
         text = f"the rollout failed ({rollout.reason}); a person must look: `bywire status`"
-        return conclude(state, Phase.FAILED, text, reasons=_why(rollout))
+        return conclude(state, Phase.FAILED, text, reasons=_why(rollout, observations))
     if any(isinstance(item, Asked) and item.tool == "settle_release" for item in observations):
         return conclude(state, Phase.SUCCESSFUL, _success(rollout))
     key = request_key(state, "settle_release")
@@ -78,9 +88,12 @@ def _success(rollout: RolloutState) -> str:
     return f"promoted to 100% and verified by telemetry; {rollout.exposure_requests} canary requests were judged"
 
 
-def _why(rollout: RolloutState) -> tuple[dict[str, Any], ...]:
+def _why(rollout: RolloutState, observations: tuple[WorkDone | Asked, ...]) -> tuple[dict[str, Any], ...]:
     verdict = rollout.verdict
     facts: dict[str, Any] = {"reason": rollout.reason, "verified": rollout.verified}
+    error = next((item.error for item in observations if isinstance(item, Asked) and item.error), None)
+    if error is not None:
+        facts |= {name: error[name] for name in ("message", "next_step") if name in error}
     if verdict is not None:
         facts |= {"segments": list(verdict.segments), "explanation": verdict.explanation}
     return ({"rule": f"rollout.{rollout.reason or 'failed'}", "facts": facts},)

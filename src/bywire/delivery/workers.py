@@ -4,13 +4,14 @@ A worker's product is kept under the request's key, so a crash never yields two 
 built-in workers here may be replaced by anyone whose statements pass the same checks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from bywire import __version__
 from bywire.agents import auditor, builder, coder, contract, planner, tester
+from bywire.agents.commands import Log
 from bywire.agents.ports import Documents, Sandbox, Worktrees
 from bywire.delivery.ports import (
     ArtifactStore,
@@ -39,16 +40,21 @@ from bywire.recourse import synthesis
 from bywire.seal.digest import sha256_hex
 from bywire.seal.dsse import sign_statement
 
+SHOWN_CHARACTERS_MAX = 2_000
 GATE_ENTRYPOINT = "data.bywire.gate.decision"
 Sealed = tuple[str, bytes, str]
 
 
 class Product(msgspec.Struct, frozen=True):
-    """What a worker made: (kind, envelope, signer key id) statements, blobs to keep, and the result for the machine."""
+    """What a worker made: (kind, envelope, signer key id) statements, blobs to keep, and the result for the machine.
+
+    `shown` is the end of a failing command's output: untrusted text for the person who waits, never kept or signed.
+    """
 
     result: dict[str, Any]
     statements: tuple[Sealed, ...] = ()
     blobs: tuple[bytes, ...] = ()
+    shown: str = ""
 
 
 class Workers:
@@ -144,8 +150,9 @@ class Workers:
         added = sum(item["added"] for item in coded.predicate["files"])
         lines = [f"coder: {len(coded.predicate['files'])} files, +{added} lines; builds and lints"]
         plan = contract.check_plan(self._predicate(state, kinds.PLAN), commit=state.head_commit)
-        short = _shortfall(lambda: contract.check_change_set(coded.predicate, plan), "coder", coded.logs)
-        return _product((sealed,), lines if not short else [], shortfalls=short)
+        short = _shortfall(lambda: contract.check_change_set(coded.predicate, plan), "coder")
+        shown = _tail(coded.logs) if short else ""
+        return _product((sealed,), lines if not short else [], shown=shown, shortfalls=short)
 
     def _verify(self, state: DeliveryState, _: Work) -> Product:
         change = self._read_change(state)
@@ -165,10 +172,8 @@ class Workers:
                 f" {refused['refused']}/{refused['cases']} jailbreaks refused"
             )
         plan = contract.check_plan(self._predicate(state, kinds.PLAN), commit=state.head_commit)
-        short = _shortfall(
-            lambda: contract.check_verification(verified.test_report, report, plan), "tester", verified.logs
-        )
-        return _product(tuple(sealed), lines, shortfalls=short)
+        short = _shortfall(lambda: contract.check_verification(verified.test_report, report, plan), "tester")
+        return _product(tuple(sealed), lines, shown=_tail(verified.logs) if short else "", shortfalls=short)
 
     def _build(self, state: DeliveryState, work: Work) -> Product:
         change = self._read_change(state)
@@ -194,7 +199,9 @@ class Workers:
             f"builder: artifact sha256:{built.digest[:12]}, SBOM with {len(built.sbom['components'])} components",
             "builder: SLSA provenance, level 1 (built on this host)",
         ]
-        return _product(sealed, lines, artifact=built.digest)
+        plan = contract.check_plan(self._predicate(state, kinds.PLAN), commit=state.head_commit)
+        short = _shortfall(lambda: contract.check_build(built.sbom, built.provenance, built.digest, plan), "builder")
+        return _product(sealed, lines, artifact=built.digest, shortfalls=short)
 
     def _audit(self, state: DeliveryState, _: Work) -> Product:
         derived = self._derive(state)
@@ -343,19 +350,24 @@ class Workers:
 
 
 def _product(
-    statements: tuple[Sealed, ...], lines: list[str], *, blobs: tuple[bytes, ...] = (), **more: Any
+    statements: tuple[Sealed, ...], lines: list[str], *, blobs: tuple[bytes, ...] = (), shown: str = "", **more: Any
 ) -> Product:
     digests = [sha256_hex(envelope) for _, envelope, _ in statements]
-    return Product(result={"lines": lines, "statements": digests, **more}, statements=statements, blobs=blobs)
+    result = {"lines": lines, "statements": digests, **more}
+    return Product(result=result, statements=statements, blobs=blobs, shown=shown)
 
 
-def _shortfall(check: Callable[[], Any], role: str, logs: Any) -> list[dict[str, Any]]:
+def _tail(logs: Sequence[Log]) -> str:
+    """The end of the last output there is."""
+    return next((log.text for log in reversed(logs) if log.text), "")[-SHOWN_CHARACTERS_MAX:]
+
+
+def _shortfall(check: Callable[[], Any], role: str) -> list[dict[str, Any]]:
     """What a hand-over check found missing, as reasons; empty when the deliverable may pass on."""
     try:
         check()
     except (EvidenceError, WorkError) as error:
-        shown = next((log.text for log in reversed(logs) if log.text), "")
-        facts_of = {"message": error.message, "next_step": error.next_step, "log": shown[-2000:]}
+        facts_of = {"message": error.message, "next_step": error.next_step}
         return [{"rule": f"{role}.{error.code}", "facts": facts_of, "says": error.message}]
     return []
 

@@ -4,7 +4,7 @@ from bywire.gateway.contract import DIGEST_OR_NONE, SEGMENTS, SHA256, Contract, 
 
 _TEXT = {"type": "string", "maxLength": 512}
 _WEIGHT = {"type": "integer", "minimum": 0, "maximum": 100}
-_LEASE = {"type": "integer", "minimum": 1, "maximum": 3600}
+_LEASE = {"type": "integer", "minimum": 1, "maximum": 600}
 _STEP = {
     "type": "object",
     "additionalProperties": False,

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from bywire.approvals.grant import Grant, verify_approval
-from bywire.approvals.packet import Packet, differences
+from bywire.approvals.packet import TARGET_FIELDS, Packet, differences
 from bywire.gateway import inputs, packets, records
 from bywire.gateway.canonical import canonicalise
 from bywire.gateway.contract import Catalogue, Contract, ContractError, check_names
@@ -122,7 +122,8 @@ class Door:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
             return self._outcome(OutcomeStatus.DENIED, asked.action, decision, entry=entry)
         if request.dry_run:
-            return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result={"dry_run": True})
+            entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
+            return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result={"dry_run": True}, entry=entry)
         row = self._commit(asked, asked.contract, decision, envelope, grant)  # 7 durable before the effect
         if isinstance(row, Miss):
             return self._missed(asked, row, decision, envelope)
@@ -230,9 +231,20 @@ class Door:
         candidates = self._approvals.find(action_digest=asked.action.digest, plan_digest=asked.request.plan)
         for _, envelope, uses_left, revoked in candidates:
             grant = self._verdict(envelope)
-            if grant is not None and grant.verdict == "approved":
+            if grant is not None and grant.verdict == "approved" and self._same_target(grant, asked):
                 return grant, uses_left, revoked
         return None, 0, False
+
+    @staticmethod
+    def _same_target(grant: Grant, asked: Asked) -> bool:
+        """Whether the target still serves what it did when the person was asked (RULES 18).
+
+        Asked of the approved action alone: the steps of an approved plan change the target themselves.
+        """
+        packet = grant.packet
+        if packet.action_digest != asked.action.digest:
+            return True
+        return all(packet.target.get(name, "") == asked.target.get(name, "") for name in TARGET_FIELDS)
 
     def _verdict(self, envelope: bytes | None) -> Grant | None:
         """A stored verdict that still verifies. One that does not (its key was retired) permits and blocks nothing."""

@@ -29,6 +29,7 @@ def build_packet(
     bound = evidence_digest(action.evidence)
     plan = dict(action.parameters) if action.tool == PLAN_TOOL else None
     required = next((item for item in decision.obligations if item.get("kind") == "approval"), {})
+    judged = next((item for item in decision.obligations if item.get("kind") == "tier"), {})
     return Packet(
         id=packet_id(action.digest, bound, decision.bundle_digest, now_ms),
         action=dict(action_json(action)),
@@ -42,7 +43,7 @@ def build_packet(
         target=dict(policy_input["state"]["target"]),
         plan=plan,
         plan_digest=jcs.digest(plan) if plan else "",
-        tier=str(required.get("tier", "high")),
+        tier=str(required.get("tier") or judged.get("tier", "high")),
         approver_roles=tuple(required.get("roles", ())),
         requested_at_ms=now_ms,
         expires_at_ms=now_ms + ttl_seconds * 1000,

@@ -20,7 +20,7 @@ KEYS_MAX = 1_024
 _FIX = "get the trust root again from the operator, over a channel you trust"
 
 # A name becomes part of idempotency keys and file names: one that could be read in two ways is none.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+_NAME = re.compile(r"[^\W_][\w.@+-]{0,127}")
 
 KIND_OF_ROLE = {
     KeyRole.AGENT: PrincipalKind.AGENT,
@@ -110,16 +110,17 @@ def _fault(key: TrustedKey) -> str:
     if (verifies.key_id, verifies.raw_public.hex()) != (key.key_id, key.public):
         return "does not fit its id"
     kind = KIND_OF_ROLE[key.role]
-    if not _names(key.principal, kind):
+    if not is_principal(key.principal, kind):
         return f"of role {key.role} cannot speak for {key.principal}"
-    if key.owner and (kind is PrincipalKind.PERSON or not _names(key.owner, PrincipalKind.PERSON)):
+    if key.owner and (kind is PrincipalKind.PERSON or not is_principal(key.owner, PrincipalKind.PERSON)):
         return f"cannot be owned by {key.owner}"
     if key.from_index < 0 or (key.to_index is not None and key.to_index < key.from_index):
         return "is valid for no entry of a log"
     return ""
 
 
-def _names(principal: str, kind: PrincipalKind) -> bool:
+def is_principal(principal: str, kind: PrincipalKind) -> bool:
+    """Whether this is a well-formed id of that kind."""
     prefix, _, name = principal.partition(":")
     return prefix == kind and _NAME.fullmatch(name) is not None
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 
-class RolloutStep(msgspec.Struct, frozen=True):
+class RolloutStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One exposure: `weight` in percent of traffic, restricted to `segments` (empty = all)."""
 
     weight: int

@@ -22,7 +22,7 @@ INPUT_VERSION = 1
 
 _PATH = re.compile(r"(?:[a-z0-9][a-z0-9_-]*/){0,4}[a-z0-9][a-z0-9_-]*\.(?:rego|json)")
 _TABLE = re.compile(r"table/([a-z][a-z0-9_]*)\.json")
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _MESSAGES = "messages.json"
 
 
@@ -113,15 +113,15 @@ def _check_sizes(files: Mapping[str, bytes]) -> None:
 
 
 def _is_known_json(path: str) -> bool:
-    return path in {_MANIFEST, _MESSAGES} or _TABLE.fullmatch(path) is not None
+    return path in {MANIFEST, _MESSAGES} or _TABLE.fullmatch(path) is not None
 
 
 def _manifest(files: Mapping[str, bytes]) -> Manifest:
     try:
-        manifest = msgspec.json.decode(files[_MANIFEST], type=Manifest)
+        manifest = msgspec.json.decode(files[MANIFEST], type=Manifest)
     except (KeyError, msgspec.DecodeError) as error:
         raise PolicyError(
-            f"the policy bundle has no valid manifest.json: {error}",
+            f"the policy bundle has no valid manifest.json: {error if MANIFEST in files else 'there is none'}",
             code="bundle_manifest",
             next_step='write {"revision": 1, "input_version": 1, "entrypoints": ["data.bywire.action.decision"]}',
         ) from error

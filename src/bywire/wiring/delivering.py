@@ -1,5 +1,6 @@
 """A delivery on real parts: creates or resumes the machine, ticks it, and says what happened."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,18 +10,20 @@ from bywire.adapters.documents import ServiceDocuments
 from bywire.adapters.worktrees import GitWorktrees
 from bywire.delivery.machine import DeliveryMachine, start
 from bywire.delivery.state import Ask, Asked, DeliveryState, Phase, Request, Work, WorkDone
-from bywire.delivery.workers import Workers
+from bywire.delivery.workers import Product, Workers
 from bywire.gateway.inputs import operator_facts
+from bywire.gateway.redaction import Redactor
 from bywire.model.action import ActionRequest
 from bywire.model.change import Change
 from bywire.model.decision import Outcome
-from bywire.model.errors import BywireError, ConfigError, ConflictError
+from bywire.model.errors import BywireError, ConfigError, ConflictError, EvidenceError
 from bywire.model.principal import KeyRole
 from bywire.model.rollout_plan import RolloutStep
 from bywire.release.judge_policy import ERRORS, SLOW, JudgePolicy
 from bywire.release.rollout_state import RolloutLimits
 from bywire.runtime.tick import Runtime
 from bywire.seal import jcs
+from bywire.seal.dsse import unverified_statement
 from bywire.seal.keys import SigningKey
 from bywire.wiring.door import CONTROLLER, Joined
 from bywire.wiring.workspace import LOG_PRINCIPAL, Workspace
@@ -39,10 +42,12 @@ class WrittenPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Delivering:
-    """Deliveries of one workspace."""
+    """Deliveries of one workspace. `show` receives the redacted end of a failing command's output, untrusted text."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, show: Callable[[str], None] = lambda _: None) -> None:
         self._workspace = workspace
+        self._show = show
+        self._redactor = Redactor(workspace.workspace_key)
         self._joined = Joined(workspace)
         self._intents = self._joined.intents
         self._workers = self._build_workers()
@@ -54,8 +59,10 @@ class Delivering:
         """The delivery of this goal and branch head: the unfinished one, the one in place, or a new attempt.
 
         A rollout under way is finished first, whatever its branches have become since. Raises ConflictError
-        `rollout_unfinished`, ConfigError: branch_missing, intent_missing, branch_behind.
+        `rollout_unfinished`, ConfigError: goal_missing, branch_missing, intent_missing, branch_behind.
         """
+        if not goal.strip():
+            raise ConfigError("no goal was given", code="goal_missing", next_step='say what for: --goal "..."')
         self._joined.recover()
         rolling = None if dry_run else next((one for one in self.deliveries() if one.phase is Phase.ROLLING), None)
         if rolling is not None:
@@ -148,12 +155,29 @@ class Delivering:
                 product = self._workers.perform(state, work)
             except BywireError as error:
                 return WorkDone(key=work.key, kind=work.kind, result={}, error=error.as_json())
+            if product.shown:
+                self._show(self._redactor.display(product.shown))
+            secret = self._secret_in(product)
+            if secret is not None:
+                return WorkDone(key=work.key, kind=work.kind, result={}, error=secret.as_json())
             self._workspace.steps.reached(f"work.{work.kind}.done")
             known = self._workspace.deliveries.deliver(
                 work.key, state.id, product.statements, product.result, self._workspace.clock.now_ms(), product.blobs
             )
         self._workspace.steps.reached(f"work.{work.kind}.recorded")
         return WorkDone(key=work.key, kind=work.kind, result=known, entries=tuple(known["entries"]))
+
+    def _secret_in(self, product: Product) -> EvidenceError | None:
+        """Signed evidence is never edited, so a statement that holds a secret is refused whole (RULES 5)."""
+        for kind, envelope, _ in product.statements:
+            found = self._redactor.certain(unverified_statement(envelope).predicate)
+            if found:
+                return EvidenceError(
+                    f"the {kind} statement would hold a secret ({', '.join(found)}); nothing was recorded",
+                    code="secret_in_evidence",
+                    next_step="remove the secret from the change or the command that prints it, and replace it",
+                )
+        return None
 
     def _ask(self, state: DeliveryState, ask: Ask) -> Asked:
         request = ActionRequest(
@@ -275,7 +299,11 @@ def _asked(ask: Ask, outcome: Outcome) -> Asked:
 def _rollout_limits(workspace: Workspace) -> RolloutLimits:
     judge, limits = workspace.operator.judge, workspace.operator.limits
     errors = msgspec.structs.replace(
-        ERRORS, budget=judge.error_budget, margin_delta=judge.absolute_margin, dispersion=judge.dispersion
+        ERRORS,
+        budget=judge.error_budget,
+        margin_delta=judge.absolute_margin,
+        margin_log_ratio=math.log(judge.relative_margin),
+        dispersion=judge.dispersion,
     )
     return RolloutLimits(
         judge=JudgePolicy(

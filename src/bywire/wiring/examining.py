@@ -83,12 +83,16 @@ def _keys(workspace: Workspace) -> Check:
             "keys",
             Health.LIMIT,
             f"the approver key of {', '.join(here)} lies on this host",
-            "move it to its person's own machine, or protect it: bywire init --passphrase",
+            f"bywire approvals protect --as {here[0].partition(':')[2]}; or keep it elsewhere and approve with --key",
         )
     return Check("keys", Health.WORKS, f"{len(workspace.trust.keys)} keys, private to this user")
 
 
 def _target(workspace: Workspace) -> Check:
+    if not workspace.target.was_started():
+        return Check(
+            "target", Health.LIMIT, "nothing was deployed yet, so no target runs", "bywire deliver --goal TEXT"
+        )
     status = workspace.target.status()
     stable = status["stable"]
     serving = f"serves {stable['digest'][:12]}" if stable else "serves nothing yet"

@@ -1,6 +1,7 @@
 """What `bywire init` makes: bywire.yaml in the repository, and an operator directory outside it."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from bywire.adapters.operator_dir import OperatorDirectory, operator_path
 from bywire.adapters.repository_scan import scan
 from bywire.config import draft, service_intent
 from bywire.config.findings import Findings
+from bywire.config.operator_config import PERSON
 from bywire.identity.trust import TrustedKey, TrustRoot
 from bywire.model.errors import ConfigError
+from bywire.model.intent import ServiceIntent
 from bywire.model.operator import Person
 from bywire.model.principal import KeyRole
-from bywire.wiring.workspace import LOG_PRINCIPAL, OPERATOR_FILE, read_operator
+from bywire.wiring.workspace import DATABASE_FILE, LOG_PRINCIPAL, OPERATOR_FILE, read_operator
 
 AGENTS = ("planner", "coder", "tester", "auditor", "release-controller", "recourse")
 BUILDERS = ("builder", "producer")
+POLICY_MANIFEST = "policy/manifest.json"
 APPROVER_ROLES = ("sre-oncall", "service-owner")
 
 
@@ -34,27 +38,23 @@ class Initialised(msgspec.Struct, frozen=True):
     approver: str
     approver_key: str
     findings: Findings
+    intent: ServiceIntent
 
 
 def initialise(repo: Path, operator: Path | None, *, approver: str, passphrase: bytes | None = None) -> Initialised:
     """Prepare `repo`. Running it again changes nothing that is there. ConfigError when `repo` is no git repository."""
     repo = GitRepository(repo).root
     findings = scan(repo)
+    person = _owner(findings)
+    _check_approver(f"person:{approver}", person.id)
+    place = operator_path(repo, given=operator)
     intent_file = repo / "bywire.yaml"
     written = not intent_file.exists()
     if written:
         intent_file.write_text(draft.render(findings))
-    else:
-        intent = yaml_file.parse(yaml_file.read_bytes(intent_file), intent_file.name, service_intent.parse)
-        findings = msgspec.structs.replace(findings, service=intent.service)
-    directory = OperatorDirectory.create(operator_path(repo, given=operator))
-    person = _owner(findings)
-    if person.id == f"person:{approver}":
-        raise ConfigError(
-            f"{approver} owns the agents and cannot also approve what they do",
-            code="separation_of_duties",
-            next_step="name somebody else: bywire init --approver NAME",
-        )
+    intent = yaml_file.parse(yaml_file.read_bytes(intent_file), intent_file.name, service_intent.parse)
+    findings = msgspec.structs.replace(findings, service=intent.service)
+    directory = OperatorDirectory.create(place)
     if not (directory.path / OPERATOR_FILE).exists():
         text = draft.render_operator(
             findings,
@@ -74,7 +74,23 @@ def initialise(repo: Path, operator: Path | None, *, approver: str, passphrase: 
         approver=f"person:{approver}",
         approver_key=str(directory.path / f"keys/approver--person-{approver}.pem"),
         findings=findings,
+        intent=intent,
     )
+
+
+def _check_approver(approver: str, owner: str) -> None:
+    if re.fullmatch(PERSON, approver) is None:
+        raise ConfigError(
+            f"{approver!r} cannot name a person",
+            code="principal_malformed",
+            next_step="bywire init --approver NAME, in a-z, 0-9 and . _ -",
+        )
+    if approver == owner:
+        raise ConfigError(
+            f"{approver} owns the agents and cannot also approve what they do",
+            code="separation_of_duties",
+            next_step="name somebody else: bywire init --approver NAME",
+        )
 
 
 def _owner(findings: Findings) -> Person:
@@ -85,16 +101,26 @@ def _owner(findings: Findings) -> Person:
 
 
 def _install_policy(directory: OperatorDirectory) -> None:
-    if (directory.path / "policy").exists():
+    """Copy the shipped policy; its manifest comes last, so that a copy that was cut short is completed."""
+    if (directory.path / POLICY_MANIFEST).exists():
         return
-    for name, data in knowledge_base.shipped_policy().items():
-        directory.write(f"policy/{name}", data)
+    shipped = {f"policy/{name}": data for name, data in knowledge_base.shipped_policy().items()}
+    for name in sorted(shipped, key=lambda name: (name == POLICY_MANIFEST, name)):
+        if not (directory.path / name).exists():
+            directory.write(name, shipped[name])
 
 
 def _install_keys(directory: OperatorDirectory, owner: str, approver: str, passphrase: bytes | None) -> None:
     if (directory.path / TRUST_FILE).exists():
         return
     keys = KeyFiles(directory)
+    if (directory.path / DATABASE_FILE).exists():
+        raise ConfigError(
+            f"{TRUST_FILE} is missing from {directory.path}, where a log exists",
+            code="trust_missing",
+            next_step=f"restore {TRUST_FILE} from a backup of the operator directory; new keys cannot replace it",
+        )
+    keys.discard_untrusted()
     keys.create_workspace_key()
     made: list[TrustedKey] = [keys.create(KeyRole.LOG, LOG_PRINCIPAL, owner)]
     made += [keys.create(KeyRole.AGENT, f"agent:{name}", owner) for name in AGENTS]

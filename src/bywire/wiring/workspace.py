@@ -1,6 +1,7 @@
 """One open workspace: configuration, keys, database, policy, target and door of one repository."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from bywire.ledger.checkpoint import log_keys
 from bywire.ledger.entry import leaf_bytes, record_entry
 from bywire.ledger.log import publish
 from bywire.ledger.verify import check_tail
-from bywire.model.errors import PolicyError
+from bywire.model.errors import ConfigError, PolicyError
 from bywire.model.operator import OperatorConfig
 from bywire.model.principal import KeyRole
 from bywire.policy.bundle import Bundle, parse_bundle
 from bywire.policy.engine import PolicyEngine
 from bywire.seal import jcs
+from bywire.seal.keys import SigningKey
 from bywire.wiring.changes import DeliveredChanges
 
 DATABASE_FILE = "bywire.db"
@@ -65,7 +67,7 @@ class Workspace:
         self.operator = read_operator(directory)
         self.keys = KeyFiles(directory)
         self.trust: TrustRoot = self.keys.trust()
-        self.log_key = self.keys.load(KeyRole.LOG, LOG_PRINCIPAL)
+        self.log_key = _trusted_log_key(self.keys, self.trust)
         self.workspace_key = self.keys.workspace_key()
         database = directory.path / DATABASE_FILE
         self.writer = Writer(database, reserve=DiskReserve(database.with_name(f"{DATABASE_FILE}.reserve")))
@@ -190,10 +192,28 @@ def open_workspace(
     return Workspace(root, directory, steps=steps or NoSteps(), take_over=take_over, check=check)
 
 
+def workspace_lock(repo: Path, operator: Path | None, name: str) -> AbstractContextManager[None]:
+    """The exclusive lock `name` of a workspace. ConflictError `workspace_busy` with the process that holds it."""
+    return OperatorDirectory(operator_path(GitRepository(repo).root, given=operator)).lock(name)
+
+
 def read_operator(directory: OperatorDirectory) -> OperatorConfig:
     """The operator's configuration."""
     place = directory.path / OPERATOR_FILE
     return parse(read_bytes(place), str(place), operator_config.parse)
+
+
+def _trusted_log_key(keys: KeyFiles, trust: TrustRoot) -> SigningKey:
+    """The log's key. ConfigError `log_key_untrusted`: what it signed would make the log unreadable for ever."""
+    key = keys.load(KeyRole.LOG, LOG_PRINCIPAL)
+    entry = trust.entry(key.key_id)
+    if entry is None or entry.role is not KeyRole.LOG or not entry.valid_at(None):
+        raise ConfigError(
+            "trust.json does not list the key that this workspace signs its log with",
+            code="log_key_untrusted",
+            next_step="restore trust.json and keys/ of this workspace from the same backup",
+        )
+    return key
 
 
 def _sandbox(operator: OperatorConfig, operator_dir: Path) -> Sandbox:
@@ -206,5 +226,6 @@ def _sandbox(operator: OperatorConfig, operator_dir: Path) -> Sandbox:
             memory_limit_bytes=limits.memory_bytes,
             process_limit=limits.processes,
             file_limit_bytes=limits.file_bytes,
+            timeout_seconds_max=limits.timeout_seconds_max,
         ),
     )

@@ -16,7 +16,11 @@ def at(files):
 @pytest.mark.parametrize(
     ("files", "language", "test"),
     [
-        ({"pyproject.toml": "[tool.pytest.ini_options]"}, "python", "python -m pytest -q --junitxml=reports/junit.xml"),
+        (
+            {"pyproject.toml": "[tool.pytest.ini_options]"},
+            "python",
+            "python -m coverage run -m pytest -q --junitxml=reports/junit.xml",
+        ),
         ({"setup.py": "", "tests/test_a.py": ""}, "python", "python -m unittest discover"),
         ({"package.json": json.dumps({"scripts": {"test": "jest"}})}, "node", "npm test"),
         ({"package.json": '{"scripts": {"test": "jest"}}', "pnpm-lock.yaml": ""}, "node", "pnpm test"),

@@ -194,7 +194,7 @@ def test_what_is_uncertain_is_said(facts, says):
     assert says in line
 
 
-@pytest.mark.parametrize("facts", [{}, {name: None for name in ALL}, {name: {} for name in ALL}])
+@pytest.mark.parametrize("facts", [{}, dict.fromkeys(ALL), {name: {} for name in ALL}])
 def test_facts_that_are_not_there_break_no_packet(facts):
     assert packet(facts=facts).missing
 

@@ -63,7 +63,7 @@ def test_rule_03_a_role_speaks_only_for_its_kind(role, principal):
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "a b", "a|b", "a\nb", "../../etc", "a/b", "a:b", "é", "x" * 129, "\x00", "-", ".", ".."]
+    "name", ["", " ", "a b", "a|b", "a\nb", "../../etc", "a/b", "a:b", "a\u202eb", "x" * 129, "\x00", "-", ".", ".."]
 )
 def test_a_principal_has_a_plain_name(name):
     refused(key_for(KeyRole.AGENT, f"agent:{name}"))
