@@ -204,10 +204,10 @@ class Scene:
         return Scene(root)
 
     def prepared(self, **judge: Any) -> "Scene":
-        """`bywire init`, with a judge that is quick: intervals of a second, few of them."""
+        """`bywire init`, with a judge that is quick: intervals of a second, few of them, and a large first step."""
         assert self.bywire("init").code == 0
         quick = {"interval_seconds": 1, "dispersion": 1.0, "intervals_min": 1, "verify_intervals": 1, **judge}
-        self.configure(judge=quick)
+        self.configure(judge=quick, limits={"rollout_first_step": 40})
         return self
 
     def configure(self, **sections: Any) -> None:

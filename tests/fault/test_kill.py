@@ -23,7 +23,7 @@ DOOR = ("door.decided", "door.intent_committed", "door.executed", "door.outcome_
 @pytest.fixture
 def journey(tmp_path):
     scene = Scene(tmp_path).prepared()
-    scene.configure(limits={"rollout_first_step": 40, "actions_per_hour": 100_000})
+    scene.configure(limits={"actions_per_hour": 100_000})
     yield Journey(scene)
     scene.close()
 

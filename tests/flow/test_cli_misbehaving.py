@@ -41,7 +41,7 @@ def runs(*argv, **more):
     return {"run": list(argv), **more}
 
 
-def tests(**more):
+def tested(**more):
     return {**COMMANDS["test"], **more}
 
 
@@ -66,7 +66,7 @@ def open_scene(tmp_path):
     ("files", "code", "phase", "rule", "told"),
     [
         (intent(test=None), 2, "failed", "test_command_missing", "no test command"),
-        (intent(test=tests(run=["no-such-runner"])), 2, "failed", "command_not_found", "no-such-runner"),
+        (intent(test=tested(run=["no-such-runner"])), 2, "failed", "command_not_found", "no-such-runner"),
         (intent(build=runs("no-such-compiler")), 2, "failed", "command_not_found", "no-such-compiler"),
         (
             intent(build=runs("python", "-c", "raise SystemExit(7)")),
@@ -90,28 +90,28 @@ def open_scene(tmp_path):
             "failing: tests.run.test_health_property",
         ),
         (
-            intent(test=tests(junit="reports/none.xml")),
+            intent(test=tested(junit="reports/none.xml")),
             1,
             "stopped",
             "tester.obligation_missing",
             "no report at reports/none.xml",
         ),
         (
-            {"tests/run.py": "import time\ntime.sleep(99)\n", **intent(test=tests(timeout_seconds=1))},
+            {"tests/run.py": "import time\ntime.sleep(99)\n", **intent(test=tested(timeout_seconds=1))},
             1,
             "stopped",
             "tester.obligation_missing",
             "the test command ran out of time",
         ),
         (
-            {"tests/run.py": f"{FORKS}time.sleep(99)\n", **intent(test=tests(timeout_seconds=1))},
+            {"tests/run.py": f"{FORKS}time.sleep(99)\n", **intent(test=tested(timeout_seconds=1))},
             1,
             "stopped",
             "tester.obligation_missing",
             "the test command ran out of time",
         ),
         (
-            {"tests/run.py": BOMB, **intent(test=tests(timeout_seconds=2))},
+            {"tests/run.py": BOMB, **intent(test=tested(timeout_seconds=2))},
             1,
             "stopped",
             "tester.obligation_missing",

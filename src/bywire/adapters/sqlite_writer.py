@@ -5,6 +5,7 @@ savepoint for each work, one fsync. Nobody is told of a result before the commit
 rolled back alone. SQLite's lock fences other processes; indexes are assigned and the tree is integrated inside it.
 """
 
+import os
 import queue
 import sqlite3
 import threading
@@ -230,8 +231,10 @@ class Writer:
         if not jobs:
             return
         connection = self._connection
-        with explained():
+        try:
             connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise explain(error) from error
         transaction = Transaction(connection)
         try:
             done = [job.attempt(transaction) for job in jobs]
@@ -253,7 +256,7 @@ class Writer:
         faster; a large one is cut.
         """
         try:
-            wal_bytes = self._wal.stat().st_size
+            wal_bytes = os.stat(self._wal).st_size  # noqa: PTH116  Path.stat costs twice as much, after every commit
         except FileNotFoundError:
             return
         if wal_bytes - self._wal_kept_bytes < WAL_BYTES_MAX and self._wal_commits < WAL_COMMITS_MAX:
