@@ -210,7 +210,7 @@ class World:
         self.approvals = SqliteApprovals(self.writer, self.reader)
         epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
         self.log_key = HOLDERS["workload:log"][1]
-        self.journal = SqliteJournal(self.writer, self.reader, self.log_key, epoch)
+        self.journal = SqliteJournal(self.writer, self.reader, self.log_key, epoch, self.clock.now_ms)
         self.trust = trust
         self.operator = operator
         self.door = self.make_door()

@@ -370,6 +370,40 @@ def test_rule_16_no_intent_commits_after_a_stop_that_covers_it(world, scope, tar
 def test_a_stop_of_somebody_else_stops_nobody_here(world, scope, target):
     world.stop(scope, target)
     assert world.call().status is COMMITTED
+    world.steps.hooks["door.decided"] = lambda: world.stop(scope, target)
+    assert world.call(key="k2").status is COMMITTED
+
+
+def test_rule_11_a_stop_that_was_lifted_again_in_between_aborts_too(world):
+    def stop_and_resume():
+        world.stop("all", "")
+        world.writer.run(lambda tx: world.state.resume(tx, NOW))
+
+    world.steps.hooks["door.decided"] = stop_and_resume
+    denied(world, world.call(), "state.stopped")
+
+
+def test_rule_11_an_action_whose_deadline_passed_while_it_was_decided_does_not_begin(world):
+    def wait_too_long():
+        world.clock.now += 61_000
+
+    world.steps.hooks["door.decided"] = wait_too_long
+    denied(world, world.call(), "state.deadline_passed")
+
+
+def test_an_allow_with_an_obligation_that_the_door_cannot_meet_is_none(world):
+    world.engine.obligations = ({"kind": "watermark"},)
+    outcome = world.call()
+    assert (outcome.status, outcome.error["code"]) == (DENIED, "obligation_unknown")
+    assert world.target.effects == []
+
+
+def test_an_answer_that_no_statement_could_carry_does_not_keep_its_outcome_from_the_log(world):
+    for value, omitted in ((float("nan"), "not_canonical"), ("x" * 2_000_000, "too large")):
+        world.target.execute = lambda row, values, value=value: {"said": value}
+        outcome = world.call(key=omitted)
+        assert (outcome.status, outcome.result["omitted"]) == (COMMITTED, omitted)
+    assert world.verify().ok
 
 
 @pytest.mark.parametrize("scope", ["all", "agent", "service"])

@@ -16,7 +16,10 @@ _STOPPED = (
     " OR (scope = 'service' AND target = ?)) LIMIT 1"
 )
 _FROZEN = "SELECT 1 FROM stops WHERE lifted_ms IS NULL AND scope = 'freeze_all' LIMIT 1"
-_EPOCH = "SELECT coalesce(max(id), 0) + count(lifted_ms) FROM stops"
+_EPOCH = (
+    "SELECT coalesce(max(id), 0) + count(lifted_ms) FROM stops WHERE scope IN ('all', 'freeze_all')"
+    " OR (scope = 'agent' AND target = ?) OR (scope = 'service' AND target = ?)"
+)
 _BUDGET = "SELECT hour, used FROM budgets WHERE principal = ? ORDER BY hour DESC LIMIT 1"
 _BUNDLE = "SELECT digest FROM bundles WHERE active = 1"
 
@@ -35,9 +38,9 @@ def is_frozen(tx: _Connection) -> bool:
     return tx.execute(_FROZEN).fetchone() is not None
 
 
-def stop_epoch(tx: _Connection) -> int:
-    """Grows with every stop and every resume."""
-    return int(tx.execute(_EPOCH).fetchone()[0])
+def stop_epoch(tx: _Connection, service: str, principal: str) -> int:
+    """Grows with every stop that covers this service or principal, and again when it is lifted."""
+    return int(tx.execute(_EPOCH, (principal, service)).fetchone()[0])
 
 
 def active_bundle(tx: _Connection) -> str:
@@ -80,7 +83,7 @@ class SqliteState:
             raise EvidenceError("the session is unknown or revoked", code="session_refused", next_step="open a new one")
         principal = Principal(id=row[1], kind=PrincipalKind(row[2]), owner=row[3])
         bundle = self._reader.row(_BUNDLE)
-        epoch = self._reader.row(_EPOCH)
+        epoch = self._reader.row(_EPOCH, (principal.id, service))
         budget = self._reader.row(_BUDGET, (principal.id,)) or (0, 0)
         return StateSnapshot(
             stop_epoch=int(epoch[0]) if epoch else 0,

@@ -1,6 +1,7 @@
 """The door's journal on SQLite: the intent transaction and the record of outcomes (RULES 11)."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,11 +27,14 @@ _FIELDS = (
 class SqliteJournal:
     """`gateway.ports.Journal`. `epoch` is this process's lease epoch: the fence every effect carries (RULES 13)."""
 
-    def __init__(self, writer: Writer, reader: Reader, log_key: SigningKey, epoch: int) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, log_key: SigningKey, epoch: int, now_ms: Callable[[], int]
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._log_key_id = log_key.key_id
         self._epoch = epoch
+        self._now_ms = now_ms
         self._reads: list[tuple[bytes, int]] = []
         self._reads_lock = threading.Lock()
 
@@ -137,8 +141,13 @@ class SqliteJournal:
     def _check(self, tx: Transaction, intent: Intent) -> None:
         if is_frozen(tx):
             raise _MissedError("state.freeze_all", {"key": intent.key})
-        if is_stopped(tx, intent.service, intent.principal) and not intent.exposure_reducing:
-            raise _MissedError("state.stopped", {"epoch": stop_epoch(tx), "decided_at_epoch": intent.stop_epoch})
+        # A stop that was lifted again counts too: what was decided before it is decided anew.
+        epoch = stop_epoch(tx, intent.service, intent.principal)
+        moved = is_stopped(tx, intent.service, intent.principal) or epoch != intent.stop_epoch
+        if moved and not intent.exposure_reducing:
+            raise _MissedError("state.stopped", {"epoch": epoch, "decided_at_epoch": intent.stop_epoch})
+        if self._now_ms() > intent.deadline_ms:
+            raise _MissedError("state.deadline_passed", {"deadline_ms": intent.deadline_ms})
         if active_bundle(tx) != intent.bundle_digest:
             raise _MissedError("state.bundle_changed", {"decided_with": intent.bundle_digest})
         session = tx.execute("SELECT integrity, revoked FROM sessions WHERE id = ?", (intent.session_id,)).fetchone()

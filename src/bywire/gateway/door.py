@@ -36,8 +36,12 @@ from bywire.model.action import ActionRequest, CanonicalAction
 from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus, Reason
 from bywire.model.errors import BywireError, ConflictError, EvidenceError, TargetError
 from bywire.model.operator import OperatorConfig
+from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
 
+# Both say what the packet and the record must carry; the door carries them always.
+OBLIGATIONS = frozenset({"approval", "tier"})
+RESULT_BYTES_MAX = 1_048_576
 ENTRYPOINT = "data.bywire.action.decision"
 # (change, facts, retreat) of the policy input.
 Delivered: TypeAlias = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]
@@ -50,6 +54,18 @@ class Engine(Protocol):
     def decide(self, entrypoint: str, policy_input: dict[str, Any]) -> Decision:
         """Decide; never raise for a bad policy or input, deny instead."""
         ...
+
+
+def unknown_obligations(decision: Decision) -> dict[str, str] | None:
+    """The error for an obligation that this door cannot meet: then an allow is none (AuthZEN 1.0)."""
+    unknown = sorted({str(item.get("kind")) for item in decision.obligations} - OBLIGATIONS)
+    if not unknown:
+        return None
+    return {
+        "code": "obligation_unknown",
+        "message": f"the policy asks for {', '.join(unknown)}, which this door cannot do",
+        "next_step": "remove the obligation from the policy, or use a bywire that knows it",
+    }
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -118,9 +134,10 @@ class Door:
         self._steps.reached("door.decided")
         if decision.effect is Effect.APPROVAL_NEEDED and asked.contract is not None:
             return self._pend(asked, asked.contract, decision, envelope, policy_input)
-        if decision.effect is not Effect.ALLOW or asked.contract is None:
+        unmet = unknown_obligations(decision)
+        if decision.effect is not Effect.ALLOW or asked.contract is None or unmet is not None:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
-            return self._outcome(OutcomeStatus.DENIED, asked.action, decision, entry=entry)
+            return self._outcome(OutcomeStatus.DENIED, asked.action, decision, entry=entry, error=unmet)
         if request.dry_run:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
             return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result={"dry_run": True}, entry=entry)
@@ -170,7 +187,12 @@ class Door:
     def redacted(self, result: dict[str, Any]) -> dict[str, Any]:
         """What may be kept of an executor's answer."""
         kept: dict[str, Any] = self._redactor.canonical(result)
-        return kept
+        try:
+            size = len(jcs.canonical(kept))
+        except EvidenceError as error:
+            return {"omitted": error.code}
+        # An answer that no statement could carry must not keep its own outcome from being recorded.
+        return kept if size <= RESULT_BYTES_MAX else {"omitted": "too large", "bytes": size}
 
     def frozen(self) -> bool:
         """Whether nothing at all may be sent now, retreats included."""

@@ -3,6 +3,7 @@
 _TOLD = {
     "state.freeze_all": ("everything is frozen, retreats too", "bywire resume, by whoever froze it"),
     "state.stopped": ("bywire was stopped after this was decided", "bywire resume, by whoever stopped it"),
+    "state.deadline_passed": ("the action's deadline passed before it could begin", "run the same command again"),
     "state.bundle_changed": ("another policy became active after this was decided", "run the same command again"),
     "state.session_changed": ("the agent's session was revoked or lost its integrity", "run the same command again"),
     "state.fenced": ("another bywire process took over this workspace", "bywire status; that process goes on"),

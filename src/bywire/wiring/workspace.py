@@ -87,7 +87,7 @@ class Workspace:
             directory.path / "target", search_path=self.operator.isolation.path, hide=(directory.path,)
         )
         self.epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
-        self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch)
+        self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch, self.clock.now_ms)
         self._checked = check
         if check:
             self._check_log()
@@ -152,6 +152,8 @@ class Workspace:
 
     def close(self) -> None:
         """Flush, publish a checkpoint and close everything this process holds; the target keeps serving."""
+        if self._engine is not None:
+            self._engine.release()
         if self._checked:
             self.journal.flush_reads()
             self.publish()

@@ -88,6 +88,10 @@ class PolicyEngine:
         """
         self._active = _checked(bundle)
 
+    def release(self) -> None:
+        """Let go of this thread's engine: it must die where it was built, and the collector may run anywhere."""
+        self._local.held = None
+
     def decide(self, entrypoint: str, question: Mapping[str, Any]) -> Decision:
         """Answer `entrypoint` (`data.bywire.action.decision`) for an input document; a broken policy is a deny."""
         return self._decide(entrypoint, lambda: canonical_input(question))
