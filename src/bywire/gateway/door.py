@@ -39,8 +39,9 @@ from bywire.model.operator import OperatorConfig
 from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
 
-# Both say what the packet and the record must carry; the door carries them always.
-OBLIGATIONS = frozenset({"approval", "tier"})
+# What the door does for every call anyway: packets name roles and tier, answers are redacted, outcomes carry the target
+# before and after, and a fix is a branch that nothing merges.
+OBLIGATIONS = frozenset({"approval", "no_auto_merge", "record_telemetry", "redact", "tier"})
 RESULT_BYTES_MAX = 1_048_576
 ENTRYPOINT = "data.bywire.action.decision"
 # (change, facts, retreat) of the policy input.
@@ -293,8 +294,9 @@ class Door:
         policy_input = self._input(asked, NOTHING_DELIVERED)
         decision = self._engine().decide(ENTRYPOINT, policy_input)
         self._journal.note_read({"decision": msgspec.to_builtins(decision), "input": policy_input}, asked.now_ms)
-        if decision.effect is not Effect.ALLOW:
-            return self._outcome(OutcomeStatus.DENIED, asked.action, decision)
+        unmet = unknown_obligations(decision)
+        if decision.effect is not Effect.ALLOW or unmet is not None:
+            return self._outcome(OutcomeStatus.DENIED, asked.action, decision, error=unmet)
         result = self._executors[contract.executor].read(asked.request.tool, asked.request.parameters)
         return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=self.redacted(result))
 

@@ -15,7 +15,7 @@ from bywire.gateway.inputs import operator_facts
 from bywire.gateway.redaction import Redactor
 from bywire.model.action import ActionRequest
 from bywire.model.change import Change
-from bywire.model.decision import Outcome
+from bywire.model.decision import Outcome, OutcomeStatus
 from bywire.model.errors import BywireError, ConfigError, ConflictError, EvidenceError
 from bywire.model.principal import KeyRole
 from bywire.model.rollout_plan import RolloutStep
@@ -281,7 +281,9 @@ def _only_watching(requests: tuple[Request, ...]) -> bool:
 
 def _asked(ask: Ask, outcome: Outcome) -> Asked:
     decision = outcome.decision
-    reasons = decision.reasons if decision is not None else ()
+    reasons = [{"rule": reason.rule, "facts": reason.facts} for reason in decision.reasons] if decision else []
+    if outcome.status is OutcomeStatus.DENIED and outcome.error and "message" in outcome.error:
+        reasons = [{"rule": outcome.error["code"], "facts": dict(outcome.error)}]
     return Asked(
         key=ask.key,
         tool=ask.tool,
@@ -289,7 +291,7 @@ def _asked(ask: Ask, outcome: Outcome) -> Asked:
         result=outcome.result,
         approval_id=outcome.approval_id,
         entry=outcome.entry,
-        reasons=tuple({"rule": reason.rule, "facts": reason.facts} for reason in reasons),
+        reasons=tuple(reasons),
         decision_id=decision.id if decision is not None else "",
         error=outcome.error,
         replayed=outcome.replayed,
