@@ -43,10 +43,13 @@ class SqliteDeliveries:
         result: dict[str, Any],
         now_ms: int,
         blobs: tuple[bytes, ...] = (),
+        *,
+        reducing: bool = False,
     ) -> dict[str, Any]:
         """Log (kind, envelope, signer key id) statements and keep the result under its key, in one transaction.
 
-        Returns the result with `entries` added; the one already there when the work was finished before.
+        Returns the result with `entries` added; the one already there when the work was finished before. `reducing`
+        marks what a retreat has to record: on a full disk it may use the reserve.
         """
 
         def work(tx: Transaction) -> dict[str, Any]:
@@ -62,7 +65,7 @@ class SqliteDeliveries:
             tx.execute("INSERT INTO work VALUES (?, ?)", (key, msgspec.json.encode(finished)))
             return finished
 
-        return self._writer.run(work)
+        return self._writer.run(work, reducing=reducing)
 
     def statements(self, change: str) -> list[StatementRow]:
         """The statements of a delivery, in ledger order."""

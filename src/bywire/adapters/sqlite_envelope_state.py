@@ -116,7 +116,8 @@ class SqliteState:
                 " coalesce((SELECT integrity FROM sessions WHERE run = ?5 AND integrity = 'tainted' LIMIT 1), ?6)"
                 " WHERE true ON CONFLICT (id) DO NOTHING",
                 values,
-            )
+            ),
+            reducing=True,
         )
 
     def taint(self, run: str) -> None:
@@ -168,7 +169,8 @@ class SqliteState:
             tx.execute("INSERT INTO leases VALUES ('writer', 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1")
             return int(tx.execute("SELECT epoch FROM leases WHERE name = 'writer'").fetchone()[0])
 
-        return self._writer.run(work)
+        # Who takes over on a full disk may have to retreat.
+        return self._writer.run(work, reducing=True)
 
     def current_epoch(self) -> int:
         """The newest epoch anybody took."""

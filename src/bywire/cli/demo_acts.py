@@ -141,7 +141,7 @@ class Acts:
         self._act("2", "The known-good version goes through the same gates")
         goal = "First release of the storefront"
         self._approve(goal, "main")
-        scene.start_traffic(int(self._target().status()["router_port"]), RATE_PER_SECOND)
+        scene.start_traffic(self._router_port(), RATE_PER_SECOND)
         self._say(f"{RATE_PER_SECOND} requests a second now come from desktop, ios, android and mobile-web users")
         self._run("deliver", "--goal", goal, "--change", "main")
 
@@ -196,6 +196,14 @@ class Acts:
         _, story = self._scene.bywire(("status", newest, "--json"), quiet=True)
         delivery: dict[str, Any] = json.loads(story)
         return delivery
+
+    def _router_port(self) -> int:
+        """The router's port; starts the target, so that users can come before the first release is up."""
+        workspace = open_workspace(self._scene.repo, self._scene.operator)
+        try:
+            return int(workspace.target.ensure_running()["router_port"])
+        finally:
+            workspace.close()
 
     def _target(self) -> LocalTarget:
         return LocalTarget(self._scene.operator / "target", search_path=())

@@ -162,7 +162,13 @@ class Delivering:
                 return WorkDone(key=work.key, kind=work.kind, result={}, error=secret.as_json())
             self._workspace.steps.reached(f"work.{work.kind}.done")
             known = self._workspace.deliveries.deliver(
-                work.key, state.id, product.statements, product.result, self._workspace.clock.now_ms(), product.blobs
+                work.key,
+                state.id,
+                product.statements,
+                product.result,
+                self._workspace.clock.now_ms(),
+                product.blobs,
+                reducing=state.phase is Phase.ROLLING,
             )
         self._workspace.steps.reached(f"work.{work.kind}.recorded")
         return WorkDone(key=work.key, kind=work.kind, result=known, entries=tuple(known["entries"]))

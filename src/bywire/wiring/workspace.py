@@ -32,7 +32,7 @@ from bywire.ledger.checkpoint import log_keys
 from bywire.ledger.entry import leaf_bytes, record_entry
 from bywire.ledger.log import publish
 from bywire.ledger.verify import check_tail
-from bywire.model.errors import ConfigError, PolicyError
+from bywire.model.errors import BywireError, ConfigError, PolicyError
 from bywire.model.operator import OperatorConfig
 from bywire.model.principal import KeyRole
 from bywire.policy.bundle import Bundle, parse_bundle
@@ -141,7 +141,13 @@ class Workspace:
     def publish(self) -> str:
         """Sign a checkpoint over everything committed so far, and leave a copy outside the database."""
         note = self.writer.run(lambda tx: publish(tx, self.trust.origin, self.log_key), reducing=True)
-        self.directory.write(WITNESS_FILE, note.encode())
+        try:
+            self.directory.write(WITNESS_FILE, note.encode())
+        except BywireError as error:
+            # A retreat on a full disk must be able to end well; nothing else is admitted until space is held again.
+            if error.code != "disk_full" or not self.writer.release_reserve():
+                raise
+            self.directory.write(WITNESS_FILE, note.encode())
         return note
 
     def witness_notes(self) -> tuple[str, ...]:
