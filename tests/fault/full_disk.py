@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,7 @@ def main() -> int:
         scene.commit("greet", GREETED, branch="greet")
         fill(ballast)
         told["new delivery"] = scene.deliver("greet")
+        told["refused"] = scene.bywire("deliver", "--goal", "greet")
         told["status"] = scene.bywire("status", "--json")
         told["verify"] = scene.bywire("audit", "verify", "--json")
         ballast.unlink()
@@ -57,11 +57,11 @@ def main() -> int:
         good = scene.target.status()["stable"]["digest"]
         rollout = scene.spawn("deliver", "--goal", "bad", "--json")
         wait_until(lambda: (scene.target.status()["canary"] or {}).get("weight"))
+        rollout.kill()
+        rollout.communicate(timeout=60)
         fill(ballast)
-        filled = time.monotonic()
-        out, err = rollout.communicate(timeout=60)
-        told["rollout"] = (rollout.returncode, out, err)
-        told["seconds"] = time.monotonic() - filled
+        told["stranger"] = scene.deliver("another")
+        told["rollout"] = scene.deliver("bad")
         status = scene.target.status()
         told["target"] = {"stable": status["stable"]["digest"] == good, "canary": status["canary"]}
         ballast.unlink()

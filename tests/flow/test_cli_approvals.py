@@ -153,6 +153,7 @@ class TestWhen:
         assert scene.approve(approval).code == 0
         done = scene.deliver("g").json
         assert done["phase"] == "successful"
+        assert not nothing_exposed(scene)
         opened = scene.workspace()
         try:
             before = scene.target.status()

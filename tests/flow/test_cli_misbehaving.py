@@ -16,6 +16,7 @@ from bywire.adapters.sandbox_result import IsolationLevel
 
 COMMANDS = INTENT["commands"]
 MARK = "31415.0926"
+SOAK = pytest.mark.soak  # rows that differ from their neighbours in little
 FORKS = f"""import os, time
 for _ in range(8):
     if not os.fork():
@@ -67,7 +68,9 @@ def open_scene(tmp_path):
     [
         (intent(test=None), 2, "failed", "test_command_missing", "no test command"),
         (intent(test=tested(run=["no-such-runner"])), 2, "failed", "command_not_found", "no-such-runner"),
-        (intent(build=runs("no-such-compiler")), 2, "failed", "command_not_found", "no-such-compiler"),
+        pytest.param(
+            intent(build=runs("no-such-compiler")), 2, "failed", "command_not_found", "no-such-compiler", marks=SOAK
+        ),
         (
             intent(build=runs("python", "-c", "raise SystemExit(7)")),
             1,
@@ -96,12 +99,13 @@ def open_scene(tmp_path):
             "tester.obligation_missing",
             "no report at reports/none.xml",
         ),
-        (
+        pytest.param(
             {"tests/run.py": "import time\ntime.sleep(99)\n", **intent(test=tested(timeout_seconds=1))},
             1,
             "stopped",
             "tester.obligation_missing",
             "the test command ran out of time",
+            marks=SOAK,
         ),
         (
             {"tests/run.py": f"{FORKS}time.sleep(99)\n", **intent(test=tested(timeout_seconds=1))},

@@ -96,7 +96,7 @@ def test_rate_mix_and_segments_are_as_asked(server, tmp_path):
     assert all(len(found) == 1 for found in of_user.values())
     assert not any("{" in path for _, path, *_ in server.seen)
     products = Counter(path.split("/")[2].split("?")[0] for _, path, *_ in server.seen if path.startswith("/products/"))
-    assert products["1"] == max(products.values())
+    assert products["0"] == max(products.values())
     body = next(json.loads(body) for method, *_, body in server.seen if method == "POST")
     assert body["n"] == 1
     assert body["currency"] in {"USD", "EUR"}

@@ -223,5 +223,5 @@ class SqliteMachines:
                 )
             return expected_version + 1
 
-        # A state change only records; a retreat must never wait for disk space.
-        return self._writer.run(work, reducing=True)
+        # What runs already may have to retreat, which must never wait for disk space; a new machine can wait.
+        return self._writer.run(work, reducing=expected_version > 0)

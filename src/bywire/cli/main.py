@@ -1,5 +1,6 @@
 """Entry point: the `bywire` command. Commands are loaded when asked for, so that `--help` stays quick."""
 
+import errno
 import importlib
 import sys
 from pathlib import Path
@@ -90,7 +91,7 @@ def main() -> None:
     except OSError as error:
         failed = BywireError(
             f"{error.strerror or error}: {error.filename or 'a file or socket'}",
-            code="io_failed",
+            code="disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "io_failed",
             next_step="check free space and permissions, then run the same command again",
         )
         print_error(failed, as_json=as_json)

@@ -297,8 +297,10 @@ class Door:
         unmet = unknown_obligations(decision)
         if decision.effect is not Effect.ALLOW or unmet is not None:
             return self._outcome(OutcomeStatus.DENIED, asked.action, decision, error=unmet)
-        result = self._executors[contract.executor].read(asked.request.tool, asked.request.parameters)
-        return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=self.redacted(result))
+        answer = self._executors[contract.executor].read(asked.request.tool, asked.request.parameters)
+        # Redacted, and whole: no statement has to carry it.
+        result = self._redactor.canonical(answer)
+        return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=result)
 
     def _pend(
         self, asked: Asked, contract: Contract, decision: Decision, envelope: bytes, policy_input: dict[str, Any]

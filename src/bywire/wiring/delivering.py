@@ -168,7 +168,7 @@ class Delivering:
                 product.result,
                 self._workspace.clock.now_ms(),
                 product.blobs,
-                reducing=state.phase is Phase.ROLLING,
+                reducing=state.phase in {Phase.ROLLING, Phase.CONCLUDING},
             )
         self._workspace.steps.reached(f"work.{work.kind}.recorded")
         return WorkDone(key=work.key, kind=work.kind, result=known, entries=tuple(known["entries"]))
@@ -198,7 +198,13 @@ class Delivering:
             dry_run=ask.dry_run,
         )
         token = self._workspace.token(_ASKS_AS.get(ask.tool, CONTROLLER), state.id)
-        outcome = self._joined.door.call(token, request)
+        try:
+            outcome = self._joined.door.call(token, request)
+        except BywireError as error:
+            # What cannot be recorded is not done; a rollout is told so, because it must retreat rather than stop here.
+            if error.code != "disk_full" or state.phase is not Phase.ROLLING:
+                raise
+            return _unrecorded(ask, error)
         return _asked(ask, outcome)
 
     def _build_workers(self) -> Workers:
@@ -283,6 +289,20 @@ def delivering_interval(delivering: Delivering) -> float:
 def _only_watching(requests: tuple[Request, ...]) -> bool:
     watching = {"read_telemetry", "renew_canary_lease"}
     return all(isinstance(request, Ask) and request.tool in watching for request in requests)
+
+
+def _unrecorded(ask: Ask, error: BywireError) -> Asked:
+    return Asked(
+        key=ask.key,
+        tool=ask.tool,
+        status=str(OutcomeStatus.DENIED),
+        result=None,
+        approval_id="",
+        entry=-1,
+        reasons=({"rule": "journal.disk_full", "facts": error.as_json()},),
+        decision_id="",
+        error=error.as_json(),
+    )
 
 
 def _asked(ask: Ask, outcome: Outcome) -> Asked:
