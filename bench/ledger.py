@@ -122,14 +122,11 @@ def appends_per_second(callers):
         yield _paced(slow, json.loads(said))
     pace = append_pace(callers)
     here = _paced(bar, pace)
-    if here["ok"]:
-        yield here
-        return
-    sync_ms = 1_000 / pace["syncs"]
-    enough_ms = 1_000 * pace["batch"] / pace["rate"] - sync_ms
-    reason = f"not met on a disk that syncs in {sync_ms:.2f} ms, where the interpreter sets the pace; judged at"
-    reason += f" {SLOW_SYNC_MS} ms, met from about {enough_ms:.2f} ms"
-    yield not_judged(bar, reason, here["unit"], here["limit"], here["value"])
+    if not here["ok"]:
+        sync_ms = 1_000 / pace["syncs"]
+        enough_ms = 1_000 * pace["batch"] / pace["rate"] - sync_ms
+        tell(f"{bar}: this disk syncs in {sync_ms:.2f} ms and the interpreter sets the pace; met from {enough_ms:.2f} ms")
+    yield here
 
 
 def _paced(bar, pace):

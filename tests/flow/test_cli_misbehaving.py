@@ -42,7 +42,7 @@ def runs(*argv, **more):
     return {"run": list(argv), **more}
 
 
-def tested(**more):
+def run_tests_as(**more):
     return {**COMMANDS["test"], **more}
 
 
@@ -67,7 +67,7 @@ def open_scene(tmp_path):
     ("files", "code", "phase", "rule", "told"),
     [
         (intent(test=None), 2, "failed", "test_command_missing", "no test command"),
-        (intent(test=tested(run=["no-such-runner"])), 2, "failed", "command_not_found", "no-such-runner"),
+        (intent(test=run_tests_as(run=["no-such-runner"])), 2, "failed", "command_not_found", "no-such-runner"),
         pytest.param(
             intent(build=runs("no-such-compiler")), 2, "failed", "command_not_found", "no-such-compiler", marks=SOAK
         ),
@@ -93,14 +93,14 @@ def open_scene(tmp_path):
             "failing: tests.run.test_health_property",
         ),
         (
-            intent(test=tested(junit="reports/none.xml")),
+            intent(test=run_tests_as(junit="reports/none.xml")),
             1,
             "stopped",
             "tester.obligation_missing",
             "no report at reports/none.xml",
         ),
         pytest.param(
-            {"tests/run.py": "import time\ntime.sleep(99)\n", **intent(test=tested(timeout_seconds=1))},
+            {"tests/run.py": "import time\ntime.sleep(99)\n", **intent(test=run_tests_as(timeout_seconds=1))},
             1,
             "stopped",
             "tester.obligation_missing",
@@ -108,14 +108,14 @@ def open_scene(tmp_path):
             marks=SOAK,
         ),
         (
-            {"tests/run.py": f"{FORKS}time.sleep(99)\n", **intent(test=tested(timeout_seconds=1))},
+            {"tests/run.py": f"{FORKS}time.sleep(99)\n", **intent(test=run_tests_as(timeout_seconds=1))},
             1,
             "stopped",
             "tester.obligation_missing",
             "the test command ran out of time",
         ),
         (
-            {"tests/run.py": BOMB, **intent(test=tested(timeout_seconds=2))},
+            {"tests/run.py": BOMB, **intent(test=run_tests_as(timeout_seconds=2))},
             1,
             "stopped",
             "tester.obligation_missing",
