@@ -125,7 +125,7 @@ def appends_per_second(callers):
     if not here["ok"]:
         sync_ms = 1_000 / pace["syncs"]
         enough_ms = 1_000 * pace["batch"] / pace["rate"] - sync_ms
-        tell(f"{bar}: this disk syncs in {sync_ms:.2f} ms and the interpreter sets the pace; met from {enough_ms:.2f} ms")
+        tell(f"{bar}: this disk syncs in {sync_ms:.2f} ms, the interpreter sets the pace; met from {enough_ms:.2f} ms")
     yield here
 
 

@@ -14,7 +14,7 @@ from bywire.model.errors import BywireError, WorkError
 from bywire.wiring.demo_attack import Attempt, probe_sandbox, reuse_approval
 from bywire.wiring.workspace import DATABASE_FILE, open_workspace
 
-RATE_PER_SECOND = 600
+RATE_PER_SECOND = 900
 APPROVER = "oncall"
 ADAPTER = "assistant-adapter"
 # The demo watches second by second what production would watch minute by minute; `_known_good` says each difference.
