@@ -295,7 +295,8 @@ class Scene:
         url = f"http://127.0.0.1:{self.target.status()['router_port']}"
         module = ["-I", "-m", "bywire.adapters.traffic", "--url", url, "--spec", str(spec)]
         self._traffic = subprocess.Popen(
-            [sys.executable, *module, "--rate", str(rate), "--seed", "1", "--seconds", "300"], stdout=subprocess.DEVNULL
+            [sys.executable, *module, "--rate", str(rate), "--seed", "1", "--seconds", "3600"],
+            stdout=subprocess.DEVNULL,
         )
         since = self.target.status()["interval_now"]
         wait_until(lambda: any(row.requests for row in self.target.telemetry(since)))

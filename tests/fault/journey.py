@@ -82,15 +82,16 @@ class Journey:
         try:
             assert opened.journal.open_intents() == ()
             intents = dict(opened.reader.rows("SELECT key, tool FROM intents"))
-            states = {row[0] for row in opened.reader.rows("SELECT DISTINCT state FROM intents")}
+            failed = opened.reader.rows("SELECT key, tool FROM intents WHERE state = 'failed'")
             recorded = Counter(item["intent"] for kind, item in _entries(opened) if kind == "intent")
             outcomes = [item for kind, item in _entries(opened) if kind == "outcome"]
         finally:
             opened.close()
-        assert states == {"committed"}
+        # A lease asked for together with the promotion finds no canary any more when it comes second.
+        assert {tool for _, tool in failed} <= {"renew_canary_lease"}
         assert recorded == Counter(intents.keys())
         assert Counter(item["intent"] for item in outcomes) == Counter(intents.keys())
-        assert {item["status"] for item in outcomes} == {"committed"}
+        assert {item["intent"] for item in outcomes if item["status"] != "committed"} == {key for key, _ in failed}
         return Counter(intents.values())
 
     def _target_counted(self, committed: Counter[str]) -> None:

@@ -115,6 +115,12 @@ def test_a_tag_cannot_impersonate_a_branch(shop):
         shop.repository.resolve("refs/heads/ghost")
 
 
+def test_a_tag_cannot_shadow_a_remote_branch_that_is_the_protected_base(shop):
+    shop.git("update-ref", "refs/remotes/origin/main", shop.base)
+    shop.git("tag", "origin/main", shop.commit("of the attacker"))
+    assert shop.repository.resolve("origin/main") == shop.base
+
+
 def test_a_detached_head_is_one_clear_error(shop):
     shop.git("switch", "-q", "--detach")
     with pytest.raises(ConfigError) as caught:
@@ -196,6 +202,22 @@ def test_content_that_looks_like_a_patch_does_not_confuse_the_counting(shop):
         "shop/quotes.py": ChangedFile("shop/quotes.py", "M", (1, 2, 12), 2),
         "z.py": ChangedFile("z.py", "A", (1,), 0),
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "hidden"),
+    [
+        (b"one\ntwo\rdef unseen():\r    pass\n", True),
+        (b"one\ntwo\r\r\nthree\n", True),
+        (b"one\r\ntwo\r\n", False),
+        (b"one\ntwo\r", False),
+    ],
+)
+def test_lines_that_git_and_a_compiler_count_differently_are_not_told(shop, content, hidden):
+    shop.write({"new.py": content})
+    shop.commit()
+    lines = ChangedFile("new.py", "A", (), 0, binary=True) if hidden else ChangedFile("new.py", "A", (1, 2), 0)
+    assert changed(shop)["new.py"] == lines
 
 
 def test_attributes_of_the_branch_cannot_hide_changed_lines(shop):

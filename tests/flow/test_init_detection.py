@@ -10,6 +10,7 @@ from bywire.adapters.repository_scan import scan
 from bywire.config import service_intent
 from bywire.config.draft import render
 from bywire.model.errors import ConfigError
+from bywire.wiring.initialising import initialise
 
 ASSETS = {"version": 1, "name": "assistant", "assets": [{"name": "p", "kind": "prompt", "path": "assets/p.txt"}]}
 
@@ -121,3 +122,11 @@ def test_outside_of_git_is_one_clear_error(tmp_path):
     with pytest.raises(ConfigError) as caught:
         scan(tmp_path)
     assert caught.value.code == "not_a_repository"
+
+
+def test_a_link_in_the_clone_does_not_choose_what_init_writes(repository, tmp_path):
+    (repository / "bywire.yaml").symlink_to(tmp_path / "victim")
+    with pytest.raises(ConfigError) as caught:
+        initialise(repository, tmp_path / "operator", approver="oncall")
+    assert caught.value.code == "intent_unsafe"
+    assert not (tmp_path / "victim").exists()

@@ -28,10 +28,14 @@ class RawEntry(msgspec.Struct, frozen=True):
 
 
 class LineChanges(msgspec.Struct):
-    """Line numbers added to a file (1-based, new file) and the count of lines removed from it."""
+    """Line numbers added to a file (1-based, new file) and the count of lines removed from it.
+
+    `ambiguous`: an added line holds a carriage return, which ends a line for compilers and coverage but not for git.
+    """
 
     added: list[int] = []
     removed: int = 0
+    ambiguous: bool = False
 
 
 def decode_path(raw: bytes) -> str:
@@ -81,8 +85,10 @@ def parse_patch(patch: bytes) -> dict[str, LineChanges]:
             start, count = int(hunk[2]), int(hunk[3] or 1)
             current.removed += removed
             current.added.extend(range(start, start + count))
-            # Content lines may look like headers: they are skipped by count, never looked at.
-            position = _skip(lines, position, removed + count)
+            # Content lines may look like headers: they are skipped by count.
+            following = _skip(lines, position, removed + count)
+            current.ambiguous |= any(map(_is_ambiguous, lines[position:following]))
+            position = following
     return found
 
 
@@ -94,6 +100,10 @@ def _skip(lines: Sequence[bytes], position: int, count: int) -> int:
     return position
 
 
+def _is_ambiguous(line: bytes) -> bool:
+    return b"\r" in line and line.startswith(b"+") and b"\r" in line.removesuffix(b"\r")
+
+
 def _unquote(name: bytes) -> str:
     """Undo git's C-style quoting of a path in a patch header (core.quotePath=true)."""
     if not name.startswith(b'"'):
@@ -103,7 +113,9 @@ def _unquote(name: bytes) -> str:
 
 
 def changed_file(entry: RawEntry, lines: LineChanges | None) -> ChangedFile:
-    """Join a raw entry with its line changes (None: binary, nothing is known about lines)."""
+    """Join a raw entry with its line changes; None, or ambiguous ones, make it binary: nothing is known of lines."""
+    if lines is not None and lines.ambiguous:
+        lines = None
     return ChangedFile(
         path=entry.path,
         status=entry.status,

@@ -54,7 +54,7 @@ class GitRepository:
         return name.removeprefix("refs/heads/")
 
     def resolve(self, ref: str) -> str:
-        """The commit that `ref` names: a branch, then a tag, a remote branch, `HEAD` or a full object id.
+        """The commit that `ref` names: a branch, then a remote branch, a tag, `HEAD` or a full object id.
 
         Raises ConfigError `branch_missing`, naming the branches that exist.
         """
@@ -263,7 +263,8 @@ def _candidates(ref: str) -> tuple[str, ...]:
         return ()
     if ref == "HEAD" or ref.startswith("refs/"):
         return (ref,)
-    return (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/{ref}")
+    # A tag comes last: fetching brings tags along, and one named like a remote branch must not stand for that branch.
+    return (f"refs/heads/{ref}", f"refs/remotes/{ref}", f"refs/tags/{ref}")
 
 
 def _user_configuration() -> str:

@@ -28,7 +28,7 @@ class Instances:
         self._restarts: dict[str, int] = {}
         self._last_error: dict[str, str] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: dict[str, asyncio.Task[None]] = {}
         self._closing = False
 
     def alive(self, digest: str) -> bool:
@@ -36,8 +36,8 @@ class Instances:
         return digest in self._running and self._running[digest].alive
 
     def digests(self) -> list[str]:
-        """Every digest with an instance, alive or crashed."""
-        return sorted(self._running)
+        """Every digest with an instance, alive, crashed or on its way."""
+        return sorted({*self._running, *self._starting})
 
     def facts(self, digest: str) -> dict[str, object]:
         """What status shows of one digest."""
@@ -79,8 +79,11 @@ class Instances:
             instance.on_exit()
 
     async def stop(self, digest: str) -> None:
-        """End an instance, if there is one."""
+        """End an instance, if there is one or one is on its way."""
         self._router.detach(digest)
+        starting = self._starting.pop(digest, None)
+        if starting is not None:
+            starting.cancel()
         async with self._lock(digest):
             self._router.detach(digest)
             self._restarts.pop(digest, None)
@@ -95,16 +98,21 @@ class Instances:
     async def stop_all(self) -> None:
         """End every instance and every pending restart."""
         self._closing = True
-        for task in list(self._tasks):
-            task.cancel()
         await asyncio.gather(*(self.stop(digest) for digest in self.digests()))
 
     def start_soon(self, release: Release) -> None:
         """Start `release` in the background; the stable one again and again, with bounded backoff."""
-        if not self._closing:
+        if not self._closing and release.digest not in self._starting:
             task = asyncio.create_task(self._keep_trying(release))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._starting[release.digest] = task
+            task.add_done_callback(lambda ended: self._started(release.digest, ended))
+
+    def _started(self, digest: str, task: asyncio.Task[None]) -> None:
+        if self._starting.get(digest) is task:
+            del self._starting[digest]
+        # A service that dies as soon as it is ready does so before its start has ended.
+        if not task.cancelled() and digest in self._running and not self.alive(digest) and self._keep_alive(digest):
+            self.start_soon(self._running[digest].release)
 
     def _exited(self, release: Release, started: float) -> None:
         self._router.detach(release.digest)

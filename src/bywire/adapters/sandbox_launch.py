@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bywire.adapters.removal import remove_tree
 from bywire.adapters.sandbox_output import BoundedOutput, pump
 from bywire.adapters.sandbox_result import IsolationLevel, SandboxResult
 from bywire.adapters.sandbox_spec import LaunchSpec
@@ -53,14 +53,8 @@ def scratch_directory() -> Iterator[Path]:
 
 
 def remove_scratch(scratch: Path) -> None:
-    """Remove a scratch directory, whatever modes the command left behind. Never follows a symlink."""
-    for directory, names, _ in os.walk(scratch):
-        for name in names:
-            path = Path(directory, name)
-            if not path.is_symlink():
-                with contextlib.suppress(OSError):
-                    path.chmod(0o700)
-    shutil.rmtree(scratch, ignore_errors=True)
+    """Remove a scratch directory, whatever the command left behind. Never follows a symlink."""
+    remove_tree(scratch)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -10,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bywire.adapters.git_repository import GitRepository
+from bywire.adapters.removal import remove_tree
 from bywire.agents.ports import Worktree, WorktreeFile
 from bywire.model.errors import WorkError
 
 FILES_MAX = 50_000
+DEPTH_MAX = 100
 FILE_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -56,15 +57,23 @@ class ExportedWorktree:
             os.close(directory)
 
     def files(self) -> tuple[WorktreeFile, ...]:
-        """Every regular file, sorted by path."""
+        """Every regular file, sorted by path. Raises WorkError `too_many_files`, `too_deep`."""
         found: list[WorktreeFile] = []
-        for directory, names, files in os.walk(self.root, followlinks=False):
-            names[:] = [name for name in sorted(names) if not (Path(directory) / name).is_symlink()]
-            for name in files:
-                path = Path(directory) / name
-                info = path.lstat()
-                if stat.S_ISREG(info.st_mode):
-                    relative = path.relative_to(self.root).as_posix()
+        waiting = [(self.root, 0)]
+        while waiting:
+            directory, depth = waiting.pop()
+            if depth > DEPTH_MAX:
+                raise WorkError(
+                    f"directories in the worktree nest more than {DEPTH_MAX} deep",
+                    code="too_deep",
+                    next_step="correct the command that makes them",
+                )
+            for entry in _entries(directory):
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(info.st_mode):
+                    waiting.append((Path(entry.path), depth + 1))
+                elif stat.S_ISREG(info.st_mode):
+                    relative = Path(entry.path).relative_to(self.root).as_posix()
                     found.append(WorktreeFile(relative, bool(info.st_mode & stat.S_IXUSR), info.st_size))
             if len(found) > FILES_MAX:
                 raise WorkError(
@@ -73,6 +82,15 @@ class ExportedWorktree:
                     next_step="deliver one service of the repository at a time",
                 )
         return tuple(sorted(found, key=lambda item: item.path))
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    """What a directory holds; nothing when it may not be read."""
+    try:
+        with os.scandir(directory) as found:
+            return list(found)
+    except PermissionError:
+        return []
 
 
 class GitWorktrees:
@@ -91,4 +109,4 @@ class GitWorktrees:
             self._repository.export(commit, root)
             yield ExportedWorktree(root)
         finally:
-            shutil.rmtree(top, ignore_errors=True)
+            remove_tree(top)

@@ -7,7 +7,7 @@ import msgspec
 from bywire.agents.commands import Log, Ran, run
 from bywire.agents.migrations import migrations_among
 from bywire.agents.ports import Documents, Repository, Sandbox, Worktree, Worktrees
-from bywire.evidence.artifact import ArtifactFile, listing_of
+from bywire.evidence.artifact import ArtifactFile, check_size, listing_of
 from bywire.evidence.assets import digests
 from bywire.evidence.deliverables import ChangeSet, FileChange, plain
 from bywire.evidence.manifests import ManifestDocument, facts_of
@@ -129,12 +129,19 @@ def assets_at(
 
 
 def shipped_files(worktree: Worktree, include: Iterable[str]) -> tuple[ArtifactFile, ...]:
-    """The files that the artifact holds. Byte-code caches and reports carry times, so they never ship."""
+    """The files that the artifact holds. Byte-code caches and reports carry times, so they never ship.
+
+    Raises EvidenceError `artifact_refused` before more is read than an artifact may hold: what a build wrote sparsely
+    costs it nothing on disk.
+    """
     patterns = tuple(include)
+    wanted = [
+        item for item in worktree.files() if matches(item.path, patterns) and not matches(item.path, NEVER_SHIPPED)
+    ]
+    check_size(sum(item.bytes for item in wanted))
     return tuple(
         ArtifactFile(path=item.path, executable=item.executable, content=worktree.read_file(item.path) or b"")
-        for item in worktree.files()
-        if matches(item.path, patterns) and not matches(item.path, NEVER_SHIPPED)
+        for item in wanted
     )
 
 

@@ -211,7 +211,9 @@ def _modules(change: Change) -> list[str]:
     modules = [
         item.path
         for item in change.files
-        if item.added_lines and PurePosixPath(item.path).suffix in SOURCE_SUFFIXES and not is_test(item.path)
+        if (item.added_lines or (item.binary and item.status != "D"))
+        and PurePosixPath(item.path).suffix in SOURCE_SUFFIXES
+        and not is_test(item.path)
     ]
     return sorted(modules)[:MODULES_MAX]
 

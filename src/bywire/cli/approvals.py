@@ -44,7 +44,8 @@ def list_(place: Place, *, as_json: bool) -> None:
         left = summary["expires_in_seconds"]
         when = f"{left} s left" if left else "expired"
         what = f"{row.packet.action['tool']} {row.packet.service} in {row.packet.environment}"
-        console().print(f"{row.packet.id}  {summary['state']:<8}  {what}  asked by {row.packet.requester}, {when}")
+        asked = literal(f"{what}  asked by {row.packet.requester}, {when}")
+        console().print(f"{row.packet.id}  {summary['state']:<8}  {asked}")
     if not rows:
         console().print("nothing waits for approval")
 

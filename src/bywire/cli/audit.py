@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
-from bywire.cli.output import EXIT_DENIED, EXIT_OK, console, finish, print_json
+from bywire.cli.output import EXIT_DENIED, EXIT_OK, console, finish, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.ledger.proof import ProofReport
 from bywire.model.errors import ConfigError
@@ -48,7 +48,7 @@ def verify(place: Place, file: Path | None, trust: Path | None, *, as_json: bool
         )
     elif report.fault is not None:
         console().print(
-            f"[bold red]broken[/]  entry #{report.fault.index}: {report.fault.detail} ({report.fault.kind})"
+            f"[bold red]broken[/]  entry #{report.fault.index}: {literal(report.fault.detail)} ({report.fault.kind})"
         )
         console().print("  next  stop using this workspace; compare with a backup and the last published checkpoint")
     finish(EXIT_OK if report.ok else EXIT_DENIED)
@@ -69,11 +69,10 @@ def replay(place: Place, *, as_json: bool) -> None:
         )
     else:
         for item in report.differences:
-            console().print(
-                f"[bold red]differs[/]  entry #{item.entry} {item.field}: {item.recorded} -> {item.replayed}"
-            )
+            said = literal(f"{item.field}: {item.recorded} -> {item.replayed}")
+            console().print(f"[bold red]differs[/]  entry #{item.entry} {said}")
         for digest in report.unavailable:
-            console().print(f"[bold red]missing[/]  policy bundle {digest[:16]} is not in the log")
+            console().print(f"[bold red]missing[/]  policy bundle {literal(digest[:16])} is not in the log")
     finish(EXIT_OK if report.ok else EXIT_DENIED)
 
 
@@ -97,8 +96,8 @@ def export(place: Place, delivery: str, output: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"delivery": chosen, "file": str(output), "bytes": len(document), "trust": str(trust)})
     else:
-        console().print(f"exported {chosen} to {output} ({len(document):,} bytes)")
-        console().print(f"  next  bywire audit verify {output} --trust {trust}")
+        console().print(f"exported {chosen} to {literal(str(output))} ({len(document):,} bytes)")
+        console().print(f"  next  bywire audit verify {literal(str(output))} --trust {literal(str(trust))}")
 
 
 def _verify_file(file: Path, trust: Path | None, *, as_json: bool) -> None:
@@ -113,11 +112,11 @@ def _verify_file(file: Path, trust: Path | None, *, as_json: bool) -> None:
 def _print_report(report: ProofReport) -> None:
     out = console()
     if report.ok:
-        out.print(f"[green]verified[/]  {report.message}")
+        out.print(f"[green]verified[/]  {literal(report.message)}")
         for proved in report.entries:
             signer = proved.signer or "log"
-            out.print(f"[dim]{'#' + str(proved.index):>6}[/]  {proved.entry.kind:<18} {signer}")
+            out.print(f"[dim]{'#' + str(proved.index):>6}[/]  {literal(proved.entry.kind):<18} {literal(signer)}")
         return
-    out.print(f"[bold red]refused[/]  {report.code}: {report.message}")
+    out.print(f"[bold red]refused[/]  {report.code}: {literal(report.message)}")
     if report.code == "signer_untrusted":
         out.print("  next  get trust.json from the operator and add --trust trust.json")

@@ -146,12 +146,13 @@ def closing(state: DeliveryState) -> None:
             print_denials([reason], next_for(state, str(reason.get("rule"))))
     if state.phase is Phase.DENIED and state.recourse:
         for patch in state.recourse.get("patches", ()):
-            out.print(f"fix     {patch['path']}: {patch['explanation']}".replace("[", r"\["))
+            out.print(f"fix     {literal(patch['path'])}: {literal(patch['explanation'])}")
         for command in state.recourse.get("commands", ()):
-            out.print(f"fix     {command['who']}: [cyan]{' '.join(command['argv'])} --change {fix_branch(state)}[/]")
+            following = f"{shlex.join(command['argv'])} --change {shlex.quote(fix_branch(state))}"
+            out.print(f"fix     {literal(command['who'])}: [cyan]{literal(following)}[/]")
     if state.phase is Phase.ROLLED_BACK:
         for reason in state.reasons:
-            out.print(f"why     {reason['facts'].get('explanation', reason['rule'])}".replace("[", r"\["))
+            out.print(f"why     {literal(str(reason['facts'].get('explanation', reason['rule'])))}")
         out.print("next    [cyan]bywire rollout report[/]")
     if state.phase is Phase.APPROVING:
         out.print(f"pending [cyan]bywire approvals approve {state.approval_id} --as NAME[/], then deliver again")
@@ -184,7 +185,7 @@ def next_for(state: DeliveryState, rule: str) -> str:
     recourse = state.recourse or {}
     for command in recourse.get("commands", ()):
         if command["rule"] == rule:
-            return f"{shlex.join(command['argv'])} --change {fix_branch(state)}"
+            return f"{shlex.join(command['argv'])} --change {shlex.quote(fix_branch(state))}"
     if any(patch["rule"] == rule for patch in recourse.get("patches", ())):
-        return f"bywire deliver --change {fix_branch(state)} --goal {shlex.quote(state.goal)}"
+        return f"bywire deliver --change {shlex.quote(fix_branch(state))} --goal {shlex.quote(state.goal)}"
     return ""

@@ -5,7 +5,7 @@ import msgspec
 
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
-from bywire.cli.output import EXIT_DENIED, EXIT_OK, console, finish, print_json
+from bywire.cli.output import EXIT_DENIED, EXIT_OK, console, finish, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.wiring.examining import Check, Health, examine
 
@@ -29,6 +29,6 @@ def doctor(place: Place, *, as_json: bool) -> None:
 
 def _print(check: Check) -> None:
     out = console()
-    out.print(f"[{_STYLE[check.health]}]{check.health:<7}[/] {check.name:<11} {check.says}")
+    out.print(f"[{_STYLE[check.health]}]{check.health:<7}[/] {check.name:<11} {literal(check.says)}")
     if check.fix:
-        out.print(f"        {'':<11} [cyan]{check.fix}[/]")
+        out.print(f"        {'':<11} [cyan]{literal(check.fix)}[/]")

@@ -8,7 +8,7 @@ from bywire.adapters.sqlite_ledger import open_reader
 from bywire.audit.replay import Recorded
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
-from bywire.cli.output import console, denial, print_json
+from bywire.cli.output import console, denial, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.errors import ConfigError
 from bywire.wiring.auditing import find_decision
@@ -42,17 +42,18 @@ def explain(place: Place, decision: str, *, as_json: bool) -> None:
 def _print(found: Recorded) -> None:
     out, decided, action = console(), found.decision, found.input.get("action", {})
     out.print(f"decision   {decided.id}, ledger entry #{found.entry}")
-    out.print(f"question   {found.input['principal']['id']} asks {action.get('tool')} on {action.get('service')}")
+    asked = f"{found.input['principal']['id']} asks {action.get('tool')} on {action.get('service')}"
+    out.print(f"question   {literal(asked)}")
     out.print(f"           in {action.get('environment')}, delivery {action.get('change') or 'none'}")
     out.print(f"answer     [bold]{decided.effect}[/] by {decided.entrypoint}")
     for reason in decided.reasons:
         rule, fact, following = denial({"rule": reason.rule, "facts": reason.facts})
         known = rule in denial_messages()
         hard = " (hard: no approval lifts it)" if reason.hard else ""
-        out.print(f"rule       {rule}{hard}")
+        out.print(f"rule       {literal(rule)}{hard}")
         if known:
-            out.print(f"  fact     {fact}".replace("[", r"\["))
-            out.print(f"  next     {following}".replace("[", r"\["))
+            out.print(f"  fact     {literal(fact)}")
+            out.print(f"  next     {literal(following)}")
     out.print(f"engine     {decided.engine}")
     out.print(f"policy     {decided.bundle_digest[:16]}   input {decided.input_digest[:16]}")
     out.print("again      [cyan]bywire audit replay[/]")

@@ -5,7 +5,7 @@ import msgspec
 
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
-from bywire.cli.output import console, print_json
+from bywire.cli.output import console, literal, print_json
 from bywire.wiring.initialising import Initialised, initialise
 
 
@@ -30,9 +30,11 @@ def _print(made: Initialised) -> None:
     out.print(f"service    {made.service} ({', '.join(found.languages) or 'language not recognised'})")
     for label, command in (("test", intent.test), ("build", intent.build), ("start", intent.start)):
         shown = " ".join(command.run) if command else "not found: fill it in"
-        out.print(f"{label:<10} {shown}".replace("[", r"\["))
+        out.print(f"{label:<10} {literal(shown)}")
     verb = "written" if made.intent_written else "kept as it was"
-    out.print(f"intent     {made.intent_file} ({verb})")
-    out.print(f"operator   {made.operator_dir}: keys, policy, tiers and limits; keep it out of every repository")
-    out.print(f"approver   {made.approver}; hand {made.approver_key} to that person")
+    out.print(f"intent     {literal(made.intent_file)} ({verb})")
+    out.print(
+        f"operator   {literal(made.operator_dir)}: keys, policy, tiers and limits; keep it out of every repository"
+    )
+    out.print(f"approver   {made.approver}; hand {literal(made.approver_key)} to that person")
     out.print("next       read bywire.yaml, commit it, then: [cyan]bywire deliver --goal 'first release'[/]")

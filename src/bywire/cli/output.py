@@ -12,6 +12,7 @@ from bywire.adapters.knowledge_base import denial_messages
 from bywire.model.errors import BywireError
 
 _DIGEST = re.compile(r"[0-9a-f]{40,64}")
+_TAG = re.compile(r"(\\*)(\[(?=[a-z#/@]|$)|$)")
 EXIT_OK, EXIT_DENIED, EXIT_ERROR, EXIT_PENDING = 0, 1, 2, 3
 STYLES = {"good": "green", "bad": "bold red", "info": "default", "warn": "yellow"}
 
@@ -25,7 +26,7 @@ class _MissingFacts(dict[str, Any]):
 
 def console() -> Console:
     """The console for people; plain text when not a terminal."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -59,7 +60,7 @@ def print_error(error: BywireError, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": error.as_json()})
         return
-    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     first, *more = error.message.splitlines() or [""]
     err.print(f"[bold red]error[/]  {error.code}: {literal(first)}")
     for text in more:
@@ -96,4 +97,5 @@ def literal(text: str) -> str:
     """Text from outside as one line of text: never markup, never terminal control."""
     flat = " | ".join(part for part in text.splitlines() if part.strip())
     printable = "".join(character if character.isprintable() else "?" for character in flat)
-    return printable.replace("[", r"\[")
+    # A bracket that may open a tag is escaped; backslashes before it, or before a tag of ours, stand for themselves.
+    return _TAG.sub(lambda found: found[1] * 2 + (r"\[" if found[2] else ""), printable)

@@ -6,7 +6,7 @@ import click
 
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
-from bywire.cli.output import console, print_json
+from bywire.cli.output import console, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.release.report import render
 from bywire.wiring.reporting import rollout_history
@@ -30,4 +30,4 @@ def report(place: Place, delivery: str | None, output: Path, *, as_json: bool) -
     if as_json:
         print_json({"file": str(output), "points": len(history.points), "outcome": history.outcome})
     else:
-        console().print(f"{history.outcome}: {len(history.points)} intervals drawn in {output}")
+        console().print(f"{history.outcome}: {len(history.points)} intervals drawn in {literal(str(output))}")

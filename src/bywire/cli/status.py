@@ -49,16 +49,17 @@ def _all(states: list[DeliveryState], target: dict[str, Any], stops: list[dict[s
     out = console()
     for stop in stops:
         what = f"{stop['scope']} {stop['target']}".strip()
-        out.print(f"[bold red]stopped[/]  {what} by {stop['person']}: {stop['reason']}. Lift it: bywire resume")
+        said = literal(f"{what} by {stop['person']}: {stop['reason']}. Lift it: bywire resume")
+        out.print(f"[bold red]stopped[/]  {said}")
     stable, canary = target.get("stable"), target.get("canary")
     if "error" in target:
-        out.print(f"target   [bold red]{target['error']}[/]")
+        out.print(f"target   [bold red]{literal(target['error'])}[/]")
     else:
         out.print(
             f"target   http://127.0.0.1:{target['router_port']}  stable {stable['digest'][:12] if stable else 'none'}"
         )
     if canary:
-        only = f" for {', '.join(canary['segments'])}" if canary["segments"] else ""
+        only = f" for {literal(', '.join(canary['segments']))}" if canary["segments"] else ""
         out.print(f"canary   {canary['digest'][:12]} at {canary['weight']:g}%{only}")
     for state in reversed(states):
         what = f"{literal(state.branch)}: {literal(state.goal)}"

@@ -53,12 +53,17 @@ def listing_of(files: Iterable[ArtifactFile]) -> tuple[ListedFile, ...]:
     )
 
 
+def check_size(total_bytes: int) -> None:
+    """Raise EvidenceError `artifact_refused` when contents of `total_bytes` are more than an artifact may hold."""
+    if total_bytes > ARTIFACT_BYTES_MAX:
+        raise _refuse("it is too large", _FIX)
+
+
 def pack(service: str, files: Iterable[ArtifactFile]) -> bytes:
     """The artifact's bytes. Raises EvidenceError `artifact_refused` for unsafe paths or exceeded limits."""
     ordered = sorted(files, key=lambda item: item.path)
     _check_paths([item.path for item in ordered])
-    if sum(len(item.content) for item in ordered) > ARTIFACT_BYTES_MAX:
-        raise _refuse("it is too large", _FIX)
+    check_size(sum(len(item.content) for item in ordered))
     listing = {
         "version": 1,
         "service": service,

@@ -43,7 +43,8 @@ class ChangedLines(msgspec.Struct, frozen=True):
     """Executable changed lines, by file in order of path.
 
     `unmeasured` are changed source files of a measured language that the report does not know; their added lines count
-    as not covered, because a module that no test imports is not covered.
+    as not covered, because a module that no test imports is not covered. A source file whose lines git cannot tell
+    counts as one such line.
     """
 
     files: tuple[ChangedFileLines, ...]
@@ -102,9 +103,15 @@ def changed_lines(change: Change, report: CoverageReport) -> ChangedLines:
     unmeasured: list[str] = []
     for item in sorted(change.files, key=lambda item: item.path):
         added = set(item.added_lines)
-        if item.binary or not added or is_test(item.path):
+        if is_test(item.path) or item.status == "D" or not (added or item.binary):
             continue
         lines = report.files.get(item.path)
+        if item.binary:
+            # A NUL byte or a stray carriage return must not take source code out of the count.
+            if lines is not None or PurePosixPath(item.path).suffix in suffixes:
+                unmeasured.append(item.path)
+                counted.append(ChangedFileLines(item.path, 0, 1))
+            continue
         if lines is not None:
             hit = len(added & lines.covered)
             counted.append(ChangedFileLines(item.path, hit, hit + len(added & lines.uncovered)))

@@ -111,6 +111,9 @@ def _lease_outcome(state: RolloutState, outcome: ActionOutcome, now_ms: int) -> 
         return _stay(replace(state, lease_until_ms=_lease_end(state, now_ms)))
     if outcome.status is OutcomeStatus.DENIED:
         return _retreat(state, "lease_denied", now_ms)
+    if outcome.status is OutcomeStatus.FAILED and state.awaiting is None:
+        # The target took the exposure away already. While a promotion is under way that may be its doing.
+        return _retreat(state, "lease_failed", now_ms)
     return _stay(state)
 
 

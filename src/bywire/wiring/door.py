@@ -26,13 +26,17 @@ from bywire.wiring.workspace import Workspace
 ASSETS_CHANGE = "assets"
 CONTROLLER = "agent:release-controller"
 EARLIER_MAX = 5
+ASSET_STATEMENTS_MAX = 256
 # Kinds that are evidence about a change; decisions, verdicts and recourse are consequences of it.
 EVIDENCE_KINDS = frozenset({"plan", "change-set", "test-report", "evaluation", "sbom", "provenance", "vsa"})
 CATALOGUE = Catalogue(CONTRACTS)
 
 
 class Shelf:
-    """`delivery.ports.StatementShelf`: a delivery's evidence and the service's asset provenance."""
+    """`delivery.ports.StatementShelf`: a delivery's evidence and the service's newest asset provenance.
+
+    Assets are attested again for years, and what reads them is bounded: a retreat must not fail because there are many.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._deliveries = workspace.deliveries
@@ -41,8 +45,10 @@ class Shelf:
         """Sealed statements in ledger order."""
         rows = [
             row
-            for about in (ASSETS_CHANGE, change)
-            for row in self._deliveries.statements(about)
+            for row in (
+                *self._deliveries.statements(ASSETS_CHANGE)[-ASSET_STATEMENTS_MAX:],
+                *self._deliveries.statements(change),
+            )
             if row.kind in EVIDENCE_KINDS
         ]
         sealed = ((row, self._deliveries.envelope(row.digest)) for row in sorted(rows, key=lambda row: row.entry))

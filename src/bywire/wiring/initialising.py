@@ -49,9 +49,14 @@ def initialise(repo: Path, operator: Path | None, *, approver: str, passphrase: 
     _check_approver(f"person:{approver}", person.id)
     place = operator_path(repo, given=operator)
     intent_file = repo / "bywire.yaml"
+    if intent_file.is_symlink():  # it came with the clone, and would choose what is written
+        raise ConfigError(
+            "bywire.yaml is a link", code="intent_unsafe", next_step="replace it with a file, or remove it"
+        )
     written = not intent_file.exists()
     if written:
-        intent_file.write_text(draft.render(findings))
+        with intent_file.open("x") as file:
+            file.write(draft.render(findings))
     intent = yaml_file.parse(yaml_file.read_bytes(intent_file), intent_file.name, service_intent.parse)
     findings = msgspec.structs.replace(findings, service=intent.service)
     directory = OperatorDirectory.create(place)

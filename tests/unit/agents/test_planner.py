@@ -90,3 +90,11 @@ def test_the_same_input_gives_the_same_plan_and_it_passes_its_own_hand_over():
     first, second = plan(changed("web/app.py", 1)), plan(changed("web/app.py", 1))
     assert first == second
     assert check_plan(first, commit=HEAD).goal == "faster quotes"
+
+
+def test_a_source_file_whose_lines_git_cannot_tell_still_has_to_be_covered():
+    hidden = msgspec.structs.replace(changed("web/late.py"), binary=True)
+    gone = msgspec.structs.replace(changed("web/gone.py", status="D"), binary=True)
+    measures = [test["measure"] for test in plan(changed("web/app.py", 1), hidden, gone)["acceptance"]]
+    assert "coverage:web/late.py" in measures
+    assert "coverage:web/gone.py" not in measures

@@ -45,6 +45,14 @@ def test_a_source_file_that_no_test_imports_counts_as_uncovered_and_is_named():
     assert seen.ratio == 0.25
 
 
+def test_source_code_whose_lines_git_cannot_tell_counts_as_uncovered():
+    report = coverage.parse(JSON, "c.json")
+    hidden = ChangedFile("app/quotes.py", "M", (), 0, binary=True)
+    others = (ChangedFile("app/gone.py", "D", (), 0, binary=True), ChangedFile("logo.png", "A", (), 0, binary=True))
+    seen = coverage.changed_lines(change(hidden, *others), report)
+    assert (seen.unmeasured, seen.ratio) == (("app/quotes.py",), 0.0)
+
+
 def test_tests_and_deleted_files_do_not_count():
     report = coverage.parse(JSON, "c.json")
     files = (changed("tests/test_new.py", 1, 2), changed("app/test_x.py", 1), ChangedFile("app/gone.py", "D", (), 9))

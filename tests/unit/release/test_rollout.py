@@ -104,7 +104,7 @@ D, F, U, P, C = (OutcomeStatus[n] for n in ("DENIED", "FAILED", "UNKNOWN", "PEND
         ({"set_canary_weight": [C, U]}, [*UP[:4], "rollback_release"], "RolledBack", "lease_lost"),
         ({"promote_release": F}, [*UP, "promote_release", "rollback_release"], "RolledBack", "promote_release_failed"),
         ({"renew_canary_lease": D}, [*EXPOSE, "rollback_release"], "RolledBack", "lease_denied"),
-        ({"renew_canary_lease": F}, [*EXPOSE, "rollback_release"], "RolledBack", "lease_lost"),
+        ({"renew_canary_lease": F}, [*EXPOSE, "rollback_release"], "RolledBack", "lease_failed"),
     ],
 )
 def test_what_goes_wrong_leads_back(answers, tools, phase, reason):
