@@ -30,7 +30,8 @@ class DiskReserve:
         disk = os.statvfs(self._path.parent)
         if disk.f_bavail * disk.f_frsize < _FREE_FACTOR * self._size_bytes:
             return False
-        partial = self._path.with_name(f"{self._path.name}.partial")
+        # Two processes may start at once: each fills a file of its own, and the last rename wins.
+        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             # Written, not only sized: a sparse file would hold nothing back.
