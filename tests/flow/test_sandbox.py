@@ -1,5 +1,6 @@
 """The sandbox, attacked: each test is something that code of a judged change would try (RULES 2, 3)."""
 
+import ast
 import json
 import os
 import socket
@@ -251,7 +252,9 @@ except OSError:
     pass
 """
     result = python(build(level_max=level), work, code)
-    assert result.stdout.strip() == "[]", result.stderr
+    # A checkout below a covered directory has an empty copy of it inside, which may be written; the host's may not.
+    written = [path for path in ast.literal_eval(result.stdout.strip()) if not path.startswith(f"{place}/")]
+    assert written == [], result.stderr
     assert (place / "neighbour").read_text() == "intact"
     assert not (place / "new").exists()
 

@@ -297,7 +297,11 @@ class Door:
         unmet = unknown_obligations(decision)
         if decision.effect is not Effect.ALLOW or unmet is not None:
             return self._outcome(OutcomeStatus.DENIED, asked.action, decision, error=unmet)
-        answer = self._executors[contract.executor].read(asked.request.tool, asked.request.parameters)
+        try:
+            answer = self._executors[contract.executor].read(asked.request.tool, asked.request.parameters)
+        except TargetError as failure:
+            # A read that fails is an answer, too: whoever watches holds, and asks again.
+            return self._outcome(OutcomeStatus.FAILED, asked.action, decision, error=failure.as_json())
         # Redacted, and whole: no statement has to carry it.
         result = self._redactor.canonical(answer)
         return self._outcome(OutcomeStatus.COMMITTED, asked.action, decision, result=result)
