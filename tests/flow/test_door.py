@@ -108,7 +108,7 @@ def test_what_is_not_allowed_is_never_executed(world, effect):
     assert world.target.effects == []
     assert world.intents() == {}
     assert len(world.predicates("decision")) == 1
-    assert world.rows("SELECT * FROM budgets") == []
+    assert world.rows("SELECT * FROM usage") == []
 
 
 @pytest.mark.parametrize("effect", list(Effect))
@@ -349,7 +349,7 @@ def test_rule_11_what_changes_between_decision_and_intent_aborts(world, rule):
     # The decision that did not count is in the log, too: the outcome names it.
     (decision,) = world.predicates("decision")
     assert decision["decision"]["id"] == said["decision"]
-    assert world.rows("SELECT * FROM budgets") == []
+    assert world.rows("SELECT * FROM usage") == []
     assert world.verify().ok
 
 
@@ -439,7 +439,7 @@ def test_rule_11_a_budget_is_debited_once_an_effect_and_an_hour(world):
     limited = msgspec.structs.replace(OPERATOR, limits=msgspec.structs.replace(OPERATOR.limits, actions_per_hour=2))
     world.door = world.make_door(operator=limited)
     assert [world.call(key=key).status for key in ("a", "b", "b", "c")] == [COMMITTED, COMMITTED, COMMITTED, DENIED]
-    assert world.rows("SELECT used FROM budgets") == [(2,)]
+    assert world.rows("SELECT used FROM usage") == [(2,)]
     assert world.engine.asked[-1]["state"]["budget"] == {"observed": 2, "limit": 2}
     assert world.call(key="d", principal=RESPONDER).status is COMMITTED
     world.clock.now += 3_600_000

@@ -73,7 +73,7 @@ def test_rule_11_a_kill_between_any_two_steps_loses_nothing_and_repeats_nothing(
     assert outcome.replayed == intended
     assert (tmp_path / "effects").read_text().splitlines() == [key_of()]
     assert world.intents() == {key_of(): "committed"}
-    assert world.rows("SELECT used FROM budgets") == [(1,)]
+    assert world.rows("SELECT used FROM usage") == [(1,)]
     assert world.recover() == ()
     report = world.verify()
     assert report.ok, report.fault

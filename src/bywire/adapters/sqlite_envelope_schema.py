@@ -81,3 +81,24 @@ ENVELOPE_SCHEMA = (
     "CREATE UNIQUE INDEX bundles_active ON bundles (active) WHERE active = 1",
     "CREATE TABLE leases (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT",
 )
+
+# Budgets by scope (`principal:ID`, `tool:TOOL`, ...), incident mode, where a session came from.
+ENVELOPE_V2: tuple[str, ...] = (
+    """CREATE TABLE usage (
+        scope TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        PRIMARY KEY (scope, hour)
+    ) STRICT""",
+    "INSERT INTO usage SELECT 'principal:' || principal, hour, used FROM budgets",
+    "DROP TABLE budgets",
+    "ALTER TABLE sessions ADD COLUMN workspace TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE sessions ADD COLUMN parent TEXT NOT NULL DEFAULT ''",
+    """CREATE TABLE incidents (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        person TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        opened_ms INTEGER NOT NULL,
+        closed_ms INTEGER
+    ) STRICT""",
+)

@@ -20,7 +20,7 @@ _EPOCH = (
     "SELECT coalesce(max(id), 0) + count(lifted_ms) FROM stops WHERE scope IN ('all', 'freeze_all')"
     " OR (scope = 'agent' AND target = ?) OR (scope = 'service' AND target = ?)"
 )
-_BUDGET = "SELECT hour, used FROM budgets WHERE principal = ? ORDER BY hour DESC LIMIT 1"
+_BUDGET = "SELECT hour, used FROM usage WHERE scope = 'principal:' || ? ORDER BY hour DESC LIMIT 1"
 _BUNDLE = "SELECT digest FROM bundles WHERE active = 1"
 
 

@@ -174,11 +174,11 @@ class SqliteJournal:
             return
         hour = intent.now_ms // HOUR_MS
         tx.execute(
-            "INSERT INTO budgets VALUES (?, ?, 1) ON CONFLICT (principal, hour) DO UPDATE SET used = used + 1",
-            (intent.principal, hour),
+            "INSERT INTO usage VALUES (?, ?, 1) ON CONFLICT (scope, hour) DO UPDATE SET used = used + 1",
+            (f"principal:{intent.principal}", hour),
         )
         used = tx.execute(
-            "SELECT used FROM budgets WHERE principal = ? AND hour = ?", (intent.principal, hour)
+            "SELECT used FROM usage WHERE scope = ? AND hour = ?", (f"principal:{intent.principal}", hour)
         ).fetchone()[0]
         if used > intent.budget_limit:
             raise _MissedError("state.budget_spent", {"used": used - 1, "limit": intent.budget_limit})

@@ -3,7 +3,10 @@
 `MIGRATIONS[n]` takes a database from version n to n + 1. A released step is never edited, only followed.
 """
 
-from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA
+from bywire.adapters.sqlite_approvals_schema import APPROVALS_V2
+from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA, ENVELOPE_V2
+from bywire.adapters.sqlite_identity_schema import IDENTITY_V2
+from bywire.adapters.sqlite_ledger_schema import LEDGER_V2
 
 LEDGER_TABLES: tuple[str, ...] = (
     "CREATE TABLE blobs (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL) STRICT",
@@ -24,4 +27,7 @@ SCHEMA_EXTRA: tuple[str, ...] = ENVELOPE_SCHEMA
 
 META_TABLE = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER_TABLES, *SCHEMA_EXTRA),)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (*LEDGER_TABLES, *SCHEMA_EXTRA),
+    (*ENVELOPE_V2, *APPROVALS_V2, *IDENTITY_V2, *LEDGER_V2),
+)

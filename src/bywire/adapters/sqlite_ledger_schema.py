@@ -1,0 +1,3 @@
+"""Tables of the ledger beyond the first schema version."""
+
+LEDGER_V2: tuple[str, ...] = ()
