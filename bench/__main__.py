@@ -3,10 +3,16 @@
 import json
 import sys
 
-from bench import decision, demo, gateway, ledger
+from bench import decision, demo, gateway, ledger, policy_scale
 from bench.measured import tell
 
-AREAS = {"decision": decision.bars, "gateway": gateway.bars, "ledger": ledger.bars, "demo": demo.bars}
+AREAS = {
+    "decision": decision.bars,
+    "policy_scale": policy_scale.bars,
+    "gateway": gateway.bars,
+    "ledger": ledger.bars,
+    "demo": demo.bars,
+}
 
 
 def main(names, areas=AREAS):

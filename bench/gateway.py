@@ -12,13 +12,17 @@ import time
 from pathlib import Path
 
 import msgspec
+import regorus
 
 from bench.measured import at_most, tell
 from bywire.adapters.sqlite_journal import READS_BUFFERED_MAX
-from bywire.gateway.door import ENTRYPOINT, Door
+from bywire.gateway.deciding import ENTRYPOINT
+from bywire.gateway.door import Door
 from bywire.model.action import ActionRequest
+from bywire.wiring.connecting import connected
 from bywire.wiring.door import CATALOGUE, DeliveryFacts, Shelf
 from bywire.wiring.initialising import initialise
+from bywire.wiring.standing import WorkspaceStanding
 from bywire.wiring.workspace import open_workspace
 
 MICROSECONDS_MAX = 250
@@ -68,13 +72,16 @@ def make_door(workspace, engine):
     return Door(
         catalogue=CATALOGUE,
         engine=engine,
-        trust=workspace.trust,
+        trust=lambda: workspace.trust,
+        sessions=workspace.sessions,
         operator=workspace.operator,
         journal=workspace.journal,
         approvals=workspace.approvals,
         state=workspace.state,
+        standing=WorkspaceStanding(workspace),
         facts=DeliveryFacts(workspace, Shelf(workspace)),
         executors={"target": ConstantTarget()},
+        credentials=connected(workspace.operator)[1],
         clock=workspace.clock,
         steps=workspace.steps,
         workspace_key=workspace.workspace_key,
@@ -122,10 +129,19 @@ def read_costs():
             workspace.close()
 
 
+def raw_engine(bundle):
+    """The interpreter alone, with the bundle that decides."""
+    engine = regorus.Engine()
+    for module in bundle.modules:
+        engine.add_policy(module.path, module.source)
+    engine.add_data_json(bundle.data_json())
+    return engine
+
+
 def _read_cost(workspace, token, request):
     door, remembering = make_door(workspace, workspace.engine), RememberingEngine(workspace.engine())
     make_door(workspace, lambda: remembering).call(token, request)
-    engine = workspace.engine()._engine(workspace.engine()._active)
+    engine = raw_engine(workspace.bundle())
     question = msgspec.json.encode(remembering.question).decode()
 
     def call():

@@ -1,4 +1,5 @@
-"""Bars of the ledger: syncs a commit, appends against the disk's own pace, proofs and verification at 1e6 entries.
+"""Bars of the ledger: syncs a commit, appends against the disk's own pace, what group commit gains with many writers,
+proofs and verification at 1e6 entries.
 
 The pace of appending is judged on a disk of SLOW_SYNC_MS a sync (this one, slowed by strace), because there the disk
 sets the pace and group commit earns its keep. Where a sync takes a fraction of a millisecond the interpreter sets it:
@@ -33,6 +34,11 @@ CALLERS = (1, 8)
 SLOW_SYNC_MS = 4
 TURNS = 10
 APPENDS = 200
+WRITERS = 64
+APPENDS_ALONE = 100
+APPENDS_EACH = 20
+GAIN_TURNS = 12
+GAIN_MIN = 8
 SYNCS = 100
 ENTRIES = 1_000_000
 PROOFS = 2_000
@@ -109,13 +115,18 @@ def append_pace(callers):
     }
 
 
+def _slowed(*arguments):
+    """Standard output of this module where each sync takes SLOW_SYNC_MS longer; None where that is impossible."""
+    delayed = f"fsync,fdatasync:delay_exit={SLOW_SYNC_MS * 1_000}"
+    options = ["--seccomp-bpf", "-qq", "-o", os.devnull, "-e", "trace=fsync,fdatasync", "-e", f"inject={delayed}"]
+    return _traced(options, *arguments)
+
+
 def appends_per_second(callers):
     """On a slow disk, and here."""
     bar = f"ledger_appends_{callers}_caller{'s' * (callers > 1)}"
     slow = f"{bar}_{SLOW_SYNC_MS}_ms_sync"
-    delayed = f"fsync,fdatasync:delay_exit={SLOW_SYNC_MS * 1_000}"
-    options = ["--seccomp-bpf", "-qq", "-o", os.devnull, "-e", "trace=fsync,fdatasync", "-e", f"inject={delayed}"]
-    said = _traced(options, "--pace", str(callers))
+    said = _slowed("--pace", str(callers))
     if said is None:
         yield not_judged(slow, "strace is missing or may not slow syncs here", "appends/s", ">= 0.5 x syncs x batch")
     else:
@@ -127,6 +138,74 @@ def appends_per_second(callers):
         enough_ms = 1_000 * pace["batch"] / pace["rate"] - sync_ms
         tell(f"{bar}: this disk syncs in {sync_ms:.2f} ms, the interpreter sets the pace; met from {enough_ms:.2f} ms")
     yield here
+
+
+def group_commit_gain():
+    """The rate of WRITERS that append at once over that of one alone, in turns of one run, on one database.
+
+    Each waits for its own append before the next, as a thread that decides would. The turns alternate because a shared
+    disk, and a shared processor, change their pace from second to second.
+    """
+    with tempfile.TemporaryDirectory(dir=_directory()) as directory, Writer(Path(directory) / "bywire.db") as writer:
+        for number in range(WAL_COMMITS_MAX + 1):
+            writer.run(appending(number))
+        commits = _count_calls(writer, "_transact")
+        first, seconds, batches = WAL_COMMITS_MAX + 1, {1: 0.0, WRITERS: 0.0}, {1: 0, WRITERS: 0}
+        appends = {1: APPENDS_ALONE, WRITERS: WRITERS * APPENDS_EACH}
+        for _ in range(GAIN_TURNS):
+            for callers, count in appends.items():
+                before = len(commits)
+                seconds[callers] += _together_seconds(writer, callers, count, first)
+                batches[callers] += len(commits) - before
+                first += count
+    rates = {callers: GAIN_TURNS * appends[callers] / seconds[callers] for callers in appends}
+    return {
+        "gain": rates[WRITERS] / rates[1],
+        "alone": rates[1],
+        "together": rates[WRITERS],
+        "batch": GAIN_TURNS * appends[WRITERS] / batches[WRITERS],
+    }
+
+
+def _together_seconds(writer, callers, appends, first):
+    """Until `callers` threads, each with its own share, have made `appends` in all."""
+    each = appends // callers
+    shares = [[appending(first + each * caller + number) for number in range(each)] for caller in range(callers)]
+    ready = threading.Barrier(callers + 1)
+
+    def call(works):
+        ready.wait()
+        for work in works:
+            writer.run(work)
+
+    threads = [threading.Thread(target=call, args=(share,)) for share in shares]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started
+
+
+def group_commit():
+    """The gain here, and on a slow disk: each is a bar of its own."""
+    bar = f"ledger_group_commit_{WRITERS}_over_1"
+    slow = f"{bar}_{SLOW_SYNC_MS}_ms_sync"
+    said = _slowed("--gain")
+    if said is None:
+        yield not_judged(slow, "strace is missing or may not slow syncs here", "x", f">= {GAIN_MIN}")
+    else:
+        yield _gained(slow, json.loads(said))
+    yield _gained(bar, group_commit_gain())
+
+
+def _gained(bar, found):
+    tell(
+        f"{bar}: 1 writer {found['alone']:.0f}/s, {WRITERS} writers {found['together']:.0f}/s"
+        f" in batches of {found['batch']:.1f}; limit {GAIN_MIN} x"
+    )
+    return at_least(bar, found["gain"], "x", GAIN_MIN, digits=2)
 
 
 def _paced(bar, pace):
@@ -224,6 +303,7 @@ def bars():
     yield fsyncs_per_batch()
     for callers in CALLERS:
         yield from appends_per_second(callers)
+    yield from group_commit()
     yield from million_entries()
 
 
@@ -232,3 +312,5 @@ if __name__ == "__main__":
         _append_and_vanish(sys.argv[2], int(sys.argv[3]))
     if sys.argv[1:2] == ["--pace"]:
         print(json.dumps(append_pace(int(sys.argv[2]))))
+    if sys.argv[1:2] == ["--gain"]:
+        print(json.dumps(group_commit_gain()))

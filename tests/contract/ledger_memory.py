@@ -14,6 +14,8 @@ class MemoryLedger:
         self.tiles = {}
         self.notes = {}
         self.meta = {}
+        self.retentions = []
+        self.retired = {}
 
     def append(self, leaf, blobs=()):
         return log.append(self, leaf, blobs)
@@ -55,7 +57,10 @@ class MemoryLedger:
     def verified_size(self):
         return self.meta.get("verified_size", 0)
 
-    def put_blob(self, content):
+    def retention_entries(self):
+        return iter(sorted(self.retentions))
+
+    def put_blob(self, content, key_number=0):
         self.contents.setdefault(sha256_hex(content), content)
         return sha256_hex(content)
 
@@ -63,6 +68,12 @@ class MemoryLedger:
         if index in self.entries or content not in self.contents:
             raise LedgerError("refused", code="database_constraint")
         self.entries[index] = (leaf, leaf_hash, content)
+
+    def retired_from(self, key_id):
+        return self.retired.get(key_id)
+
+    def note_retention(self, index):
+        self.retentions.append(index)
 
     def put_tile(self, level, index, hashes):
         self.tiles[level, index] = hashes

@@ -8,11 +8,14 @@ from bywire.adapters.sqlite_database import open_database
 from bywire.adapters.sqlite_writer import Transaction
 from bywire.ledger import log, merkle
 from bywire.ledger.checkpoint import sign_checkpoint
-from bywire.ledger.entry import leaf_bytes, record_entry
+from bywire.ledger.entry import Entry, leaf_bytes, record_entry, statement_entry
+from bywire.ledger.erasure import erasures
 from bywire.ledger.ports import StoredCheckpoint
+from bywire.ledger.retention import DAY_MS, Erasure, retention_statement
 from bywire.ledger.verify import check_tail, verify_all
 from bywire.model.errors import LedgerError
 from bywire.seal.digest import sha256_hex
+from bywire.seal.dsse import sign_statement
 from bywire.seal.keys import SigningKey
 
 ORIGIN = "log.example/workspace"
@@ -170,6 +173,129 @@ def test_an_entry_without_its_bytes_is_refused(store):
     store.put_blob(record(0))
     assert store.append(leaf_of(0)) == 0
     assert store.blob(sha256_hex(record(0))) == record(0)
+
+
+def retire(store, key_id, to_index):
+    if isinstance(store, MemoryLedger):
+        store.retired[key_id] = to_index
+    else:
+        store.execute("INSERT INTO retired_keys VALUES (?, ?, 'lost', 0)", (key_id, to_index))
+
+
+def test_what_a_retired_key_signed_is_appended_by_nobody(store):
+    envelope = b"an envelope"
+    leaf = leaf_bytes(
+        Entry(at_ms=1, kind="plan", object="dl-1", signer="a" * 64, statement=sha256_hex(envelope), subjects=(), v=1)
+    )
+    assert store.append(leaf, [envelope]) == 0
+    retire(store, "b" * 64, 0)
+    assert store.append(leaf, [envelope]) == 1
+    retire(store, "a" * 64, 3)
+    assert store.append(leaf, [envelope]) == 2
+    assert code_of(store.append, leaf, [envelope]) == "key_retired"
+    assert store.entry_count() == 3
+
+
+def erasure(by, **changed):
+    said = {
+        "at_ms": 9 * DAY_MS,
+        "before": "1970-01-06",
+        "by": by,
+        "classes": ("decisions",),
+        "end": 3,
+        "kept": (),
+        "keys": (),
+        "reason": "policy",
+    }
+    return Erasure(**{**said, **changed})
+
+
+def erased_log(store, stated, signer=KEY, days=(1, 2, 7)):
+    """Three decisions of three days, a retention statement, and the content of the first gone."""
+    contents = [b'{"day":%d}' % day for day in days]
+    for day, content in zip(days, contents, strict=True):
+        store.append(leaf_bytes(record_entry("decision", day * DAY_MS, "dl-1", content)), [content])
+    root = log.integrate(store).root()
+    statement = retention_statement(ORIGIN, root, stated)
+    envelope = sign_statement(statement, signer)
+    entry = statement_entry("retention", stated.at_ms, "workspace", envelope, statement, signer.key_id)
+    store.append(leaf_bytes(entry), [envelope])
+    log.publish(store, ORIGIN, KEY)
+    lose(store, contents[0])
+    return contents
+
+
+def lose(store, content):
+    if isinstance(store, MemoryLedger):
+        store.contents[sha256_hex(content)] = None
+    else:
+        store.execute("UPDATE blobs SET bytes = zeroblob(0) WHERE digest = ?", (bytes.fromhex(sha256_hex(content)),))
+
+
+def erasers(person, index):
+    return (KEY.public,) if person == "person:oncall" else ()
+
+
+def test_erased_under_a_statement_is_told_from_lost(store):
+    contents = erased_log(store, erasure("person:oncall"))
+    assert fault_of(store) == (0, "blob_missing")  # nobody's statements are believed unless the caller says whose
+    report = verify_all(store, ORIGIN, keys, erasers=erasers)
+    assert (report.ok, report.erased, report.erased_under) == (True, 1, (3,))
+    assert check_tail(store, ORIGIN, keys, erasers=erasers) == 4
+    lose(store, contents[2])  # younger than the statement says
+    assert fault_of(store, erasers=erasers) == (2, "blob_missing")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        erasure("person:other"),
+        erasure("person:oncall", classes=("evidence",)),
+        erasure("person:oncall", before="1970-01-02"),
+        erasure("person:oncall", kept=(0,)),
+        erasure("person:oncall", end=0),
+        erasure("person:oncall", end=4),
+    ],
+)
+def test_a_statement_that_does_not_cover_an_entry_excuses_nothing(store, stated):
+    erased_log(store, stated)
+    assert fault_of(store, erasers=erasers) == (0, "blob_missing")
+
+
+def test_a_statement_that_another_key_signed_excuses_nothing(store):
+    erased_log(store, erasure("person:oncall"), signer=STRANGER)
+    assert fault_of(store, erasers=erasers) == (0, "blob_missing")
+
+
+def test_a_statement_that_is_not_in_the_tree_excuses_nothing(store):
+    erased_log(store, erasure("person:oncall"))
+    tamper(store, "entry", index=3, leaf=forged(3))
+    assert fault_of(store, erasers=erasers)[0] == 0
+
+
+def stated(kind="retention"):
+    statement = retention_statement(ORIGIN, bytes(32), erasure("person:oncall"))
+    envelope = sign_statement(statement, KEY)
+    return leaf_bytes(statement_entry(kind, 9, "workspace", envelope, statement, KEY.key_id)), envelope
+
+
+def test_a_true_statement_at_a_place_where_it_was_not_appended_is_not_believed(store):
+    fill(store, 4)
+    leaf, envelope = stated()
+    store.put_blob(envelope)
+    tamper(store, "entry", index=3, leaf=leaf)
+    store.note_retention(3)
+    assert list(erasures(store, erasers)) == []
+
+
+def test_a_true_statement_of_another_kind_of_entry_is_not_believed(store):
+    fill(store, 3)
+    for kind in ("note", "retention"):
+        leaf, envelope = stated(kind)
+        store.append(leaf, [envelope])
+    log.integrate(store)
+    store.note_retention(3)
+    assert [index for index, _ in erasures(store, erasers)] == [4]
 
 
 def test_one_size_has_one_checkpoint(store):

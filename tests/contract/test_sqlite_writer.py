@@ -1,5 +1,6 @@
 """The group committer: one commit for many, nobody told too early, one failure hurts one, and kill -9 loses nothing."""
 
+import errno
 import random
 import signal
 import sqlite3
@@ -34,6 +35,11 @@ def appending(text, blob_bytes=0):
     record = text.encode() + b" " * blob_bytes
     leaf = leaf_bytes(record_entry("record", 1, f"record:{text}", record))
     return lambda transaction: transaction.append(leaf, [record])
+
+
+def of(text):
+    record = text.encode()
+    return leaf_bytes(record_entry("record", 1, f"record:{text}", record)), [record]
 
 
 @pytest.fixture
@@ -117,6 +123,116 @@ def test_a_work_that_raises_is_rolled_back_alone(writer, reader):
     assert futures[2].result(10) == 1
     assert [parse_leaf(leaf).object for _, leaf, _ in reader.rows(0)] == ["record:a", "record:b"]
     assert reader.blob(parse_leaf(arguments[0]).content) is None
+
+
+def test_a_work_that_raises_after_touching_sql_takes_only_its_own_back(writer, reader):
+    def failing(transaction):
+        transaction.append(*of("early"))
+        transaction.execute("INSERT INTO meta VALUES ('probe', 1)")
+        transaction.append(*of("late"))
+        raise ConflictError("the grant was used", code="grant_used")
+
+    def counting(transaction):
+        (found,) = transaction.execute("SELECT count(*) FROM entries").fetchone()
+        return found, transaction.append(*of("b")), transaction.entry_count()
+
+    gate = Gate(writer)
+    pending = [writer.submit(work) for work in (appending("a"), failing, counting, failing, appending("c"))]
+    gate.open()
+    for index in (1, 3):
+        with pytest.raises(ConflictError):
+            pending[index].result(10)
+    assert (pending[0].result(10), pending[2].result(10), pending[4].result(10)) == (0, (1, 1, 2), 2)
+    assert [parse_leaf(leaf).object for _, leaf, _ in reader.rows(0)] == ["record:a", "record:b", "record:c"]
+    assert reader._connection.execute("SELECT count(*) FROM meta WHERE key = 'probe'").fetchone() == (0,)
+    assert writer.run(lambda transaction: verify_all(transaction, ORIGIN, keys)).ok
+
+
+def test_appends_of_a_batch_share_their_statements(writer):
+    statements = []
+    gate = Gate(writer)
+    writer._connection.set_trace_callback(statements.append)
+    pending = [writer.submit(appending(str(number))) for number in range(50)]
+    gate.open()
+    assert [one.result(10) for one in pending] == list(range(50))
+    assert not [one for one in statements if one.startswith("SAVEPOINT")]
+
+
+def test_nobody_waits_for_others_who_were_not_there(writer, monkeypatch):
+    waits = []
+    monkeypatch.setattr(sqlite_writer.time, "sleep", waits.append)
+    for number in range(5):
+        writer.run(appending(str(number)))
+    assert waits == []
+
+
+def test_the_same_bytes_in_one_batch_are_stored_once(writer, reader):
+    def same(number):
+        leaf = leaf_bytes(record_entry("record", number, f"record:{number}", b"same"))
+        return lambda transaction: transaction.append(leaf, [b"same"])
+
+    gate = Gate(writer)
+    pending = [writer.submit(same(number)) for number in range(5)]
+    gate.open()
+    assert [one.result(10) for one in pending] == list(range(5))
+    assert [blob for _, _, blob in reader.rows(0)] == [b"same"] * 5
+    assert reader._connection.execute("SELECT count(*) FROM blobs").fetchone() == (1,)
+
+
+def test_rows_that_cannot_be_written_fail_everybody_in_the_batch(writer, reader):
+    """Rows are written after their work is done: one that the database refuses must not leave others half told."""
+
+    def misuse(transaction):
+        content = transaction.put_blob(b"content")
+        leaf = leaf_bytes(record_entry("record", 1, "record:gap", b"content"))
+        transaction.insert_entry(transaction.entry_count(), leaf, leaf_hash(leaf), "0" * len(content))
+
+    gate = Gate(writer)
+    pending = [writer.submit(work) for work in (appending("a"), misuse, lambda tx: tx.execute("SELECT 1"))]
+    gate.open()
+    for one in pending:
+        with pytest.raises(LedgerError) as refused:
+            one.result(10)
+        assert refused.value.code == "database_constraint"
+    assert reader.entry_count() == 0
+    assert writer.run(appending("a")) == 0
+
+
+def test_a_transaction_is_of_no_use_after_its_work(writer, reader):
+    kept = []
+    writer.run(kept.append)
+    for use in (
+        lambda: kept[0].append(*of("late")),
+        lambda: kept[0].execute("DELETE FROM meta"),
+        lambda: kept[0].leaf(0),
+        kept[0].frontier,
+    ):
+        with pytest.raises(LedgerError) as refused:
+            use()
+        assert refused.value.code == "writer_closed"
+    assert reader.entry_count() == 0
+
+
+def test_whoever_waits_may_give_up_and_ask_again(writer):
+    gate = Gate(writer)
+    pending = writer.submit(appending("a"))
+    assert not pending.done()
+    with pytest.raises(TimeoutError):
+        pending.result(0.01)
+    gate.open()
+    assert pending.result(10) == 0
+    assert pending.result() == 0
+    assert pending.done()
+
+
+def test_a_full_disk_while_a_data_key_is_made_is_told_as_such(writer, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer._keys, "seal", full)
+        assert_full(writer.submit(appending("a")))
+    assert writer.run(appending("a")) == 0
 
 
 def test_when_the_batch_cannot_commit_everybody_is_told_so(writer, reader):

@@ -31,10 +31,13 @@ class Journey:
         self._numbers = itertools.count()
         self._deaths = scene.root / "deaths"
 
-    def drive(self, goal: str, branch: str = "main", *, kill: str = "", only: str = "") -> dict[str, Any]:
-        """Deliver `branch` (or roll back, without a goal) and return how it came to rest."""
+    def drive(
+        self, goal: str, branch: str = "main", *, tour: str = "deliver", kill: str = "", only: str = ""
+    ) -> dict[str, Any]:
+        """Take a tour (by default, deliver `branch`) and return how it came to rest."""
         place = self.scene.root / f"job-{next(self._numbers)}"
         job = {
+            "tour": tour,
             "goal": goal,
             "branch": branch,
             "kill": kill,
@@ -53,12 +56,12 @@ class Journey:
         result["steps"] = Path(f"{place}.steps").read_text().splitlines()
         return result
 
-    def to_the_end(self, goal: str, branch: str = "main", *, kill: str = "", only: str = "") -> dict[str, Any]:
+    def to_the_end(self, goal: str, branch: str = "main", **how: str) -> dict[str, Any]:
         """Drive, approve what waits, and drive on."""
-        first = self.drive(goal, branch, kill=kill, only=only)
+        first = self.drive(goal, branch, **how)
         assert first["phase"] in {"approving", "pending"}, first
         assert self.scene.approve(first["approval_id"]).code == 0
-        last = self.drive(goal, branch, kill=kill, only=only)
+        last = self.drive(goal, branch, **how)
         last["steps"] = first["steps"] + last["steps"]
         return last
 

@@ -18,7 +18,8 @@ class KeyedFile:
         self.path.touch()
 
     def observe(self):
-        return {"version": len(self.keys())}
+        done = len(self.keys())
+        return {"version": done, "canary": "a" * 64 if done else "", "weight": 5 if done else 0}
 
     def keys(self):
         return self.path.read_text().splitlines()

@@ -16,9 +16,12 @@ from bywire.approvals.grant import verify_approval
 from bywire.approvals.packet import sign_verdict
 from bywire.gateway.contract import Catalogue, Contract, Idempotency, parameters
 from bywire.gateway.contracts import CONTRACTS
+from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
 from bywire.gateway.door import Door
+from bywire.gateway.ports import Credential
 from bywire.gateway.recovery import recover
 from bywire.identity.session import open_session, request_session
+from bywire.identity.tokens import TokenVerifier
 from bywire.identity.trust import TrustedKey, TrustRoot, check_trust_root
 from bywire.ledger import log
 from bywire.ledger.checkpoint import log_keys
@@ -65,7 +68,7 @@ EXTRA = (
     Contract("push_branch", "repo_write", "target", parameters({"text": TEXT}), Idempotency.QUERYABLE, fenced=False),
     Contract("move_unfenced", "repo_write", "target", parameters({"text": TEXT}), fenced=False, deadline_seconds=30),
 )
-CATALOGUE = Catalogue((*CONTRACTS, *EXTRA))
+CATALOGUE = Catalogue((*CONTRACTS, *DEVOPS_CONTRACTS, *EXTRA))
 PLAN = RolloutPlan(
     service="storefront",
     environment="production",
@@ -159,6 +162,7 @@ class RecordingTarget:
         self.queried = []
         self.known = {}
         self.raises = None
+        self.obeys = True
         self.observing = {"version": 7, "stable": LAST_GOOD, "canary": "", "weight": 0}
 
     def observe(self):
@@ -175,7 +179,20 @@ class RecordingTarget:
         self.effects.append((row, values))
         if self.raises is not None:
             raise self.raises
+        if self.obeys:
+            self.show(row.tool, values)
         return {"version": 8, "said": values.get("text", "")}
+
+    def show(self, tool, values):
+        """What the world looks like after an effect that a target really carried out."""
+        seen = self.observing if isinstance(self.observing, dict) else {}
+        if tool == "set_canary_weight":
+            seen = {**seen, "canary": values["artifact"], "weight": values["weight"]}
+        elif tool == "promote_release":
+            seen = {**seen, "stable": values["artifact"], "canary": "", "weight": 0}
+        elif tool in {"rollback_release", "rollback_deployment", "abort_canary"}:
+            seen = {**seen, "stable": values["to"], "canary": "", "weight": 0}
+        self.observing = seen
 
     def read(self, tool, values):
         return {"status": "serving", "note": self.known.get("note", "")}
@@ -185,6 +202,46 @@ class RecordingTarget:
         if self.raises is not None:
             raise self.raises
         return self.known.get(row.key)
+
+
+class Stands:
+    """`gateway.ports.Standing`: what a test lets stand."""
+
+    def __init__(self):
+        self.registrations = {}
+        self.shadowed = []
+        self.glass = None
+        self.unseen = None
+
+    def registration(self, principal):
+        return self.registrations.get(principal)
+
+    def shadows(self, now_ms):
+        return self.shadowed
+
+    def unwitnessed(self):
+        return self.unseen
+
+    def break_glass(self, principal, tool, now_ms):
+        return self.glass
+
+
+class OneCredential:
+    """`gateway.ports.Credentials`: the same secret for one origin."""
+
+    SECRET = "s3cr3t-of-the-platform"
+
+    def __init__(self):
+        self.issued = []
+
+    def issue(self, name, row, now_ms):
+        self.issued.append((name, row.key))
+        return Credential(
+            name=name, value=self.SECRET, origin="https://ci.example:443", expires_at_ms=now_ms + 60_000, minted=False
+        )
+
+    def for_read(self, name):
+        return Credential(name=name, value=self.SECRET, origin="https://ci.example:443", expires_at_ms=0, minted=False)
 
 
 class NoFacts:
@@ -213,18 +270,24 @@ class World:
         self.journal = SqliteJournal(self.writer, self.reader, self.log_key, epoch, self.clock.now_ms)
         self.trust = trust
         self.operator = operator
+        self.standing = Stands()
+        self.credentials = OneCredential()
+        self.sessions = TokenVerifier(lambda: self.trust, WORKSPACE_KEY)
         self.door = self.make_door()
 
     def make_door(self, **changes):
         parts = {
             "catalogue": CATALOGUE,
             "engine": lambda: self.engine,
-            "trust": self.trust,
+            "trust": lambda: self.trust,
+            "sessions": self.sessions,
             "operator": self.operator,
             "journal": self.journal,
             "approvals": self.approvals,
             "state": self.state,
+            "standing": self.standing,
             "facts": NoFacts(),
+            "credentials": self.credentials,
             "executors": {"target": self.target, "repository": self.target},
             "clock": self.clock,
             "steps": self.steps,
@@ -234,7 +297,7 @@ class World:
         return Door(**{**parts, **changes})
 
     def token(self, principal=CONTROLLER, run="run-1", nonce="n"):
-        request = request_session(principal, run, nonce, NOW, HOLDERS[principal][1])
+        request = request_session(principal, run, nonce, NOW, HOLDERS[principal][1], workspace=ORIGIN)
         session, token = open_session(request, self.trust, NOW, WORKSPACE_KEY)
         self.state.open_session(session)
         return token
@@ -299,6 +362,7 @@ def values_of(tool, **changes):
         "set_canary_weight": {"artifact": ARTIFACT, "weight": 5, "segments": [], "lease_seconds": 30},
         "renew_canary_lease": {"artifact": ARTIFACT, "lease_seconds": 30},
         "deploy_release": {"artifact": ARTIFACT},
+        "promote_release": {"artifact": ARTIFACT},
         "rollback_release": {"to": LAST_GOOD},
         "start_rollout": PLAN,
         "get_deployment_status": {},

@@ -207,10 +207,11 @@ class TestWhat:
         approval = asked(scene)["id"]
         assert scene.approve(approval).code == 0
         with contextlib.closing(sqlite3.connect(scene.operator / "bywire.db")) as connection:
-            (envelope,) = connection.execute("SELECT envelope FROM approvals").fetchone()
+            (envelope,) = connection.execute("SELECT envelope FROM verdicts").fetchone()
             document = json.loads(envelope)
             document["payload"] = document["payload"][:-8] + "AAAAAAA="
-            connection.execute("UPDATE approvals SET envelope = ?", (json.dumps(document).encode(),))
+            for table in ("approvals", "verdicts"):
+                connection.execute(f"UPDATE {table} SET envelope = ?", (json.dumps(document).encode(),))
             connection.commit()
         assert approving(scene.deliver("g")) != approval
         assert nothing_exposed(scene)

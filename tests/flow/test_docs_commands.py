@@ -3,27 +3,39 @@
 A ```console block right after `<!-- run: SCENE -->` is run line by line (`$ ` starts a command, `> ` continues it) in
 the repository that `SCENES` prepares; `<!-- run: SCENE exit: N -->` expects N from the block's last command, all others
 must end with 0. Blocks of one page with the same scene share it and run in the page's order. Where a command's output
-is shown, its first line must come out again, digests, numbers and blanks aside. Ids as in `ap-0123456789ab` stand for
-the newest of the scene. What is not run must at least parse: the sub-command and each of its options exist, unless the
-paragraph begins with "Not yet".
+is shown, its first line must come out again, digests, numbers and blanks aside (as far as `...`, when it ends so). Ids as in `ap-0123456789ab` stand for
+the newest of the scene. A block that cannot run here names who runs it: `<!-- run by: tests/... -->`, or
+`<!-- drill: KEY -->` in the compromise drill. What is not run must at least parse: the sub-command and each of its
+options exist, unless the paragraph begins with "Not yet".
 """
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
-from scene import Scene
+from scene import Scene, wait_until
 
 from bywire.adapters import yaml_file
+from bywire.adapters.key_files import KeyFiles
+from bywire.adapters.operator_dir import OperatorDirectory
 from bywire.cli.main import bywire
-from bywire.config import asset_manifest, json_document, operator_config, service_intent
+from bywire.config import agents_config, asset_manifest, json_document, operator_config, service_intent
+from bywire.gateway.contracts import CONTRACTS
+from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
+from bywire.identity.trust import TrustRoot
+from bywire.model.principal import KeyRole
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,6 +44,7 @@ COMMAND_SECONDS = 60
 _BLOCK = re.compile(
     r"(?:<!-- run: (?P<scene>[a-z-]+)(?: exit: (?P<exit>\d))? -->\n)?```console\n(?P<body>.*?)```", re.DOTALL
 )
+_TOLD = re.compile(r"(?:<!-- (?P<how>[^>]*) -->\n)?```console\n(?P<body>.*?)```", re.DOTALL)
 _FILE = re.compile(r"<!-- file: (?P<name>[a-z./]+) -->\n```(?:yaml|json)\n(?P<body>.*?)```", re.DOTALL)
 _NAMED = re.compile(r"`([a-z_]+/[a-z_/]+\.(?:py|rego|json))(?::([A-Za-z_.]+))?`")
 _INLINE = re.compile(r"`(bywire [a-z][^`\n]*)`")
@@ -50,6 +63,7 @@ class Page:
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "BYWIRE_OPERATOR_DIR": str(scene.operator),
+            "SSH_AUTH_SOCK": getattr(scene, "agent_socket", ""),
         }
 
     def run(self, command):
@@ -65,15 +79,24 @@ class Page:
 
     def _newest(self, command):
         """`command` with the ids of the page replaced by those of the scene."""
-        for example, asked in _IDS.items():
+        for example, (asked, newest) in _IDS.items():
             if re.search(example, command):
-                known = self._scene.bywire(*asked, "--json").json
-                newest = known[0] if isinstance(known, list) else known["deliveries"][-1]
-                command = re.sub(example, newest["id"], command)
+                command = re.sub(example, newest(self._scene.bywire(*asked, "--json").json), command)
         return command
 
 
-_IDS = {r"\bap-[0-9a-f]{12}\b": ("approvals", "list"), r"\bdl-[0-9a-f]{10}\b": ("status",)}
+# Pattern of an id: (who knows the real ones, which of them is the newest).
+_IDS = {
+    r"\bap-[0-9a-f]{12}\b": (("approvals", "list"), lambda known: known[0]["id"]),
+    r"\bbg-[0-9a-f]{12}\b": (("break-glass", "list"), lambda known: known[0]["id"]),
+    r"\bdl-[0-9a-f]{10}\b": (("status",), lambda known: known["deliveries"][-1]["id"]),
+    r"\brf-[0-9a-f]{12}\b": (("reconcile",), lambda known: known["unexplained"][0]),
+}
+PEOPLE = [
+    {"id": "person:dana", "emails": ["dana@example.test"], "roles": ["service-owner"]},
+    {"id": "person:oncall", "roles": ["sre-oncall", "service-owner"]},
+    {"id": "person:ines", "roles": ["incident-commander", "sre-oncall"]},
+]
 
 
 def _fresh(scene):
@@ -89,7 +112,95 @@ def _start(scene):
     (scene.repo / "bywire.yaml").write_text(text)
 
 
-SCENES = {"fresh": _fresh, "start": _start, "service": Scene.prepared}
+def _service(scene):
+    """A service that `bywire init` prepared, with a judge that is quick."""
+    scene.prepared()
+
+
+def _people(scene):
+    """The same with three people, two of whom hold approver keys, the shipped gates, and reminders at once."""
+    scene.prepared()
+    place = scene.operator / "operator.yaml"
+    operator = {**yaml.safe_load(place.read_text()), "people": PEOPLE}
+    del operator["gates"]
+    operator["reminders"] = {"after_seconds": [1], "escalate_after_seconds": 2, "escalate_to": ["incident-commander"]}
+    place.write_text(yaml.safe_dump(operator, sort_keys=False))
+    keys = KeyFiles(OperatorDirectory(scene.operator))
+    root = keys.trust()
+    made = keys.create(KeyRole.APPROVER, "person:ines")
+    keys.save_trust(TrustRoot(version=1, origin=root.origin, keys=(*root.keys, made)))
+
+
+def _staging(scene):
+    """A service in staging, with a connection to a CI system that answers; returns what ends that system."""
+    scene.prepared()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Ci)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    token = scene.root / "ci-token"
+    token.write_text("tok-8c1f0b")
+    token.chmod(0o600)
+    routes = {
+        "get_job_logs": {"method": "GET", "path": "/runs/{run_id}/jobs/{job_id}/logs"},
+        "rerun_job": {"method": "POST", "path": "/runs/{run_id}/jobs/{job_id}/rerun"},
+    }
+    origin = f"http://127.0.0.1:{server.server_port}"
+    ci = {"executor": "ci", "origin": origin, "private": True, "token_file": str(token), "routes": routes}
+    scene.configure(environment="staging", connections=[ci])
+
+    def end():
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
+
+
+def _ssh(scene):
+    """A service with a second person, who has no key yet, and an empty ssh-agent; returns what ends that agent."""
+    if not all(map(shutil.which, ("ssh-agent", "ssh-add", "ssh-keygen"))):
+        pytest.skip("openssh-client is not installed")
+    scene.prepared()
+    scene.configure(people=PEOPLE)
+    place = Path(tempfile.mkdtemp())  # a socket's path is short
+    scene.agent_socket = str(place / "agent")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", scene.agent_socket], stdout=subprocess.DEVNULL)
+    wait_until(Path(scene.agent_socket).exists)
+
+    def end():
+        agent.terminate()
+        agent.wait(20)
+        shutil.rmtree(place)
+
+    return end
+
+
+class _Ci(BaseHTTPRequestHandler):
+    """Answers a GET with a log, anything else with an empty object."""
+
+    def _answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"FAILED tests/test_quote.py" if self.command == "GET" else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = _answer
+
+    def log_message(self, *args):
+        pass
+
+
+SCENES = {
+    "fresh": _fresh,
+    "start": _start,
+    "service": _service,
+    "people": _people,
+    "staging": _staging,
+    "ssh": _ssh,
+}
 
 
 def _blocks(document):
@@ -110,7 +221,9 @@ def _steps(body):
 
 
 def _alike(shown, real):
-    return _VARIES.sub(" ", shown).strip() == _VARIES.sub(" ", real).strip()
+    """Whether a line came out again; one that was shortened ends with `...`."""
+    wanted, said = _VARIES.sub(" ", shown).strip(), _VARIES.sub(" ", real).strip()
+    return said.startswith(wanted.removesuffix("...").rstrip()) if wanted.endswith("...") else said == wanted
 
 
 RUNS = sorted({(doc, block["scene"]) for doc in DOCUMENTS for block in _blocks(doc) if block["scene"]})
@@ -119,13 +232,16 @@ RUNS = sorted({(doc, block["scene"]) for doc in DOCUMENTS for block in _blocks(d
 @pytest.mark.parametrize(("document", "name"), RUNS, ids=[f"{doc.stem}-{name}" for doc, name in RUNS])
 def test_a_marked_block_does_what_it_shows(document, name, tmp_path):
     scene = Scene(tmp_path / "scene")
-    try:
-        SCENES[name](scene)
+    with contextlib.ExitStack() as ending:
+        ending.callback(scene.close)
+        ending.callback(SCENES[name](scene) or _nothing)
         for block in _blocks(document):
             if block["scene"] == name:
                 _play(Page(scene), block)
-    finally:
-        scene.close()
+
+
+def _nothing():
+    """What ends a scene that started nothing."""
 
 
 def _play(page, block):
@@ -227,7 +343,39 @@ def test_every_command_explains_itself():
     walk(bywire, [])
 
 
+def _elsewhere():
+    """(page, test file, command) of every block that a test of its own runs."""
+    for document in DOCUMENTS:
+        for found in _TOLD.finditer(document.read_text()):
+            how, _, place = (found["how"] or "").partition(": ")
+            if how == "run by":
+                yield from ((document.name, place, command) for command, _ in _steps(found["body"]))
+
+
+@pytest.mark.parametrize(("document", "place", "command"), sorted(set(_elsewhere())))
+def test_what_another_test_runs_is_run_there(document, place, command):
+    text = (ROOT / place).read_text()
+    words = [word for word in shlex.split(command)[1:3] if re.fullmatch(r"[a-z][a-z-]+", word)]
+    assert all(f'"{word}"' in text for word in words), f"{place} never runs `{command}`"
+
+
+def test_every_block_of_the_pages_is_run_by_somebody():
+    """README shows the demo, whose output its own test compares; a page of docs/ shows nothing that nobody runs."""
+    idle = [
+        f"{document.name}: {found['body'][:60]}"
+        for document in DOCUMENTS
+        if document.parent != ROOT
+        for found in _TOLD.finditer(document.read_text())
+        if not re.match(r"run: |run by: |drill: ", found["how"] or "")
+    ]
+    assert not idle
+
+
+TOOLS = tuple(contract.name for contract in (*CONTRACTS, *DEVOPS_CONTRACTS))
 PARSERS = {
+    "agents.yaml": lambda data: yaml_file.parse(
+        data, "agents.yaml", lambda value, name: agents_config.parse(value, name, people={"person:dana"}, tools=TOOLS)
+    ),
     "bywire.yaml": lambda data: yaml_file.parse(data, "bywire.yaml", service_intent.parse),
     "operator.yaml": lambda data: yaml_file.parse(data, "operator.yaml", operator_config.parse),
     "assets/assistant.json": lambda data: asset_manifest.parse(json_document.load(data, "assistant.json"), "it"),
@@ -254,9 +402,9 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_named_files_and_functions_exist():
-    """`path/file.py:name` in ARCHITECTURE.md and SECURITY.md is a definition, `tests/...` a file."""
+    """`path/file.py:name` in the pages about the code is a definition, `tests/...` a file."""
     missing = []
-    for page in (ROOT / "ARCHITECTURE.md", ROOT / "SECURITY.md"):
+    for page in (ROOT / "ARCHITECTURE.md", ROOT / "SECURITY.md", ROOT / "docs" / "security.md"):
         for path, name in _NAMED.findall(page.read_text()):
             place = next((p for p in (ROOT / path, ROOT / "src" / "bywire" / path) if p.is_file()), None)
             last = name.rpartition(".")[2]
@@ -267,4 +415,5 @@ def test_named_files_and_functions_exist():
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="blocks are run by bash")
 def test_pages_have_blocks_to_run():
-    assert {doc.name for doc, _ in RUNS} >= {"operations.md"}
+    pages = {"operations", "approvals", "agents", "keys", "ledger", "policy", "reconcile"}
+    assert {doc.stem for doc, _ in RUNS} >= pages

@@ -357,5 +357,5 @@ def test_work_is_delivered_once_under_its_key(world):
 
 def test_the_doubles_do_what_they_promise(tmp_path):
     target = KeyedFile(tmp_path / "effects")
-    assert target.observe() == {"version": 0}
+    assert target.observe() == {"version": 0, "canary": "", "weight": 0}
     assert ApprovalEngine().answer({"grant": None, "action": {"category": "read"}, "state": {}}).value == "allow"

@@ -443,6 +443,36 @@ def test_a_full_disk_stops_exposure_but_never_a_retreat(rig):
     assert not (rig.directory / "reserve").exists()
 
 
+def test_every_version_has_its_row_of_history_across_a_kill(rig):
+    rig.serve(OLD, "old")
+    rig.stage(NEW, "new")
+    rig.weight(NEW, 30, key="thirty", epoch=2)
+    rig.epoch = 2
+    rig.target.retreat(key="back", epoch=2, digest_to=OLD)
+    rig.target.configure(segment_header="x-s", segments=("a",), slow_threshold_ms=9, interval_seconds=1)
+    refused("fenced", rig.weight, NEW, 10, epoch=1)
+    os.kill(int((rig.directory / "target.pid").read_text()), signal.SIGKILL)
+    rig.target.ensure_running()
+    rows = rig.target.history()
+    assert [row.version for row in rows] == list(range(1, rig.version + 1))
+    told = [(row.verb, row.canary, row.weight) for row in rows]
+    assert told == [
+        ("stage", OLD, 0), ("promote", "", 0), ("stage", NEW, 0), ("set_weight", NEW, 30), ("retreat", "", 0),
+        ("configure", "", 0),
+    ]  # fmt: skip
+    assert [(row.key, row.epoch) for row in rows[3:]] == [("thirty", 2), ("back", 2), ("", 2)]
+    assert rows[0].at_ms <= rows[-1].at_ms
+
+
+def test_a_target_from_before_history_says_that_it_has_none(rig, monkeypatch):
+    def old(*_verb, **_fields):
+        raise TargetError("malformed request: Invalid value 'history'", code="invalid_request")
+
+    monkeypatch.setattr(rig.target, "_call", old)
+    assert rig.target.history() is None
+    monkeypatch.undo()
+
+
 def test_the_control_socket_is_private_and_bounded(rig):
     assert (rig.directory.stat().st_mode & 0o777, (rig.directory / "target.sock").stat().st_mode & 0o777) == (
         0o700,

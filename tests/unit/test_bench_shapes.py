@@ -61,7 +61,7 @@ def test_only_the_named_areas_run(capsys):
 
 
 def test_every_area_is_there():
-    assert list(AREAS) == ["decision", "gateway", "ledger", "demo"]
+    assert list(AREAS) == ["decision", "policy_scale", "gateway", "ledger", "demo"]
 
 
 def test_deciding_is_measured(monkeypatch):
@@ -91,6 +91,11 @@ def test_the_ledger_is_measured(monkeypatch):
     pace = ledger.append_pace(4)
     assert set(pace) == {"rate", "syncs", "batch", "without_syncs"}
     assert 1 <= pace["batch"] <= 4
+    for name, value in (("GAIN_TURNS", 1), ("WRITERS", 3), ("APPENDS_ALONE", 2), ("APPENDS_EACH", 2)):
+        monkeypatch.setattr(ledger, name, value)
+    found = ledger.group_commit_gain()
+    assert set(found) == {"gain", "alone", "together", "batch"}
+    assert 1 <= found["batch"] <= 3
 
 
 @pytest.mark.parametrize(

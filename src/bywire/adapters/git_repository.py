@@ -6,7 +6,7 @@ spelt as an option. A branch is moved only by compare-and-swap. Commits are full
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,17 @@ from bywire.adapters.git_change import empty_tree, read_change
 from bywire.adapters.git_command import GitCommand, GitFailedError
 from bywire.adapters.git_commit import OBJECT_ID, IndexRow, identity, make_commit, object_id
 from bywire.adapters.git_diff import decode_path
-from bywire.adapters.git_export import REGULAR, SUBMODULE, SYMLINK, TreeEntry, check_tree, read_blobs, write_tree
+from bywire.adapters.git_export import (
+    REGULAR,
+    SUBMODULE,
+    SYMLINK,
+    TreeEntry,
+    check_tree,
+    probe_blob,
+    read_blobs,
+    write_tree,
+)
+from bywire.adapters.git_history import Commit, commits_beyond
 from bywire.config.reading import nearest, path_problem, quote
 from bywire.model.change import Author, Change
 from bywire.model.errors import ConfigError, ConflictError
@@ -130,6 +140,21 @@ class GitRepository:
             )
         return read_change(self._git, branch=branch, base_branch=branch, base=base, head=head)
 
+    def commits_beyond(self, head: str, known: Sequence[str], limit: int) -> tuple[Commit, ...]:
+        """At most `limit` commits of `head` that none of `known` contains, newest first; unknown ids are left out."""
+        return commits_beyond(self._git, head, [commit for commit in known if self._peel(commit)], limit)
+
+    def tree(self, commit: str) -> str:
+        """The object id of a commit's tree; empty when the commit is not here."""
+        try:
+            return (
+                self._git.run(["rev-parse", "--verify", "--quiet", f"{object_id(commit)}^{{tree}}"])
+                .decode("ascii")
+                .strip()
+            )
+        except GitFailedError:
+            return ""
+
     def read(self, commit: str, path: str, *, bytes_max: int = READ_BYTES_MAX) -> bytes | None:
         """The bytes of a regular file at a commit; None when there is none, or it is a link, directory or submodule.
 
@@ -154,6 +179,12 @@ class GitRepository:
             mode, _, oid = meta.decode("ascii").split(" ")
             entries.append(TreeEntry(decode_path(name), mode, oid))
         return tuple(sorted(entries))
+
+    def beginnings(self, entries: Sequence[TreeEntry], bytes_max: int) -> tuple[bytes, ...]:
+        """The first `bytes_max` bytes of each of these files, in order."""
+        ids = "".join(f"{entry.oid}\n" for entry in entries)
+        with self._git.stream(["cat-file", "--batch"], stdin=ids.encode()) as output:
+            return tuple(probe_blob(output, bytes_max, entry.path) for entry in entries)
 
     def export(self, commit: str, into: Path) -> None:
         """Write the commit's tree into `into` (absent or empty), without .git and without filters.

@@ -2,15 +2,19 @@
 
 Builds, tests and the service never see this directory (the sandbox covers it). An approver's key may carry a passphrase
 so that a process of the same user cannot use it either.
+
+A key is replaced in steps that may be cut short anywhere: the new one is written beside the old one, under a name that
+holds its id, and takes its place only when the trust root has retired the old one.
 """
 
 import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from bywire.adapters.operator_dir import OperatorDirectory
-from bywire.identity.trust import KIND_OF_ROLE, TrustedKey, TrustRoot, is_principal, parse_trust_root
+from bywire.identity.trust import KIND_OF_ROLE, TrustedKey, TrustRoot, check_trust_root, is_principal, parse_trust_root
 from bywire.model.errors import ConfigError
 from bywire.model.principal import KeyRole
 from bywire.seal.keys import SigningKey
@@ -21,6 +25,9 @@ WORKSPACE_KEY_BYTES = 32
 KEY_BYTES_MAX = 16_384
 _GROUP_OR_WORLD = stat.S_IRWXG | stat.S_IRWXO
 _ENCRYPTED = b"ENCRYPTED PRIVATE KEY"
+# `<key>~<its id>-<id it follows>.pem`; no principal has a tilde in its name.
+_NEXT = "~"
+_ID_SHOWN = 16
 _RESTORE = "restore it from a backup of the operator directory"
 
 
@@ -39,9 +46,52 @@ class KeyFiles:
             )
         key = SigningKey.from_seed(secrets.token_bytes(32))
         self._directory.write(name, key.to_pem(passphrase))
-        return TrustedKey(
-            key_id=key.key_id, role=role, principal=principal, public=key.public.raw_public.hex(), owner=owner
+        return _entry(key, role, principal, owner)
+
+    def obtain(self, role: KeyRole, principal: str, owner: str = "") -> TrustedKey:
+        """The trust entry of the key that lies here; drawn when there is none."""
+        if self.exists(role, principal):
+            return _entry(self.load(role, principal), role, principal, owner)
+        return self.create(role, principal, owner)
+
+    def draw_successor(
+        self, role: KeyRole, principal: str, follows: str, owner: str = "", passphrase: bytes | None = None
+    ) -> TrustedKey:
+        """Draw the key that is to follow the one with id `follows` (or none); it lies beside it until `swap_in`."""
+        for leftover in self._successors(role, principal):
+            leftover.path.unlink()
+        key = SigningKey.from_seed(secrets.token_bytes(32))
+        name = f"keys/{_name(role, principal)}{_NEXT}{key.key_id[:_ID_SHOWN]}-{follows[:_ID_SHOWN]}.pem"
+        self._directory.write(name, key.to_pem(passphrase))
+        return _entry(key, role, principal, owner)
+
+    def trusted_successor(self, role: KeyRole, principal: str, trust: TrustRoot) -> TrustedKey | None:
+        """A key to follow that the trust root lists already: what a replacement that was cut short left behind."""
+        drawn = {successor.key_id for successor in self._successors(role, principal)}
+        return next((key for key in trust.holding(role, principal) if key.key_id[:_ID_SHOWN] in drawn), None)
+
+    def unfinished(self, trust: TrustRoot) -> tuple[TrustedKey, ...]:
+        """Keys whose predecessors `trust` has retired, and that are not in place yet."""
+        valid = {key.key_id[:_ID_SHOWN]: key for key in trust.keys if key.valid_at(None)}
+        return tuple(
+            valid[found.key_id]
+            for found in self._successors()
+            if found.key_id in valid
+            and found.follows not in valid
+            and found.path.stem.partition(_NEXT)[0] == _name(valid[found.key_id].role, valid[found.key_id].principal)
         )
+
+    def swap_in(self, entry: TrustedKey) -> None:
+        """Put a successor in the place of the key it follows."""
+        for found in self._successors(entry.role, entry.principal):
+            if found.key_id == entry.key_id[:_ID_SHOWN]:
+                self._directory.write(_file(entry.role, entry.principal), found.path.read_bytes())
+                found.path.unlink()
+
+    def _successors(self, role: KeyRole | None = None, principal: str = "") -> tuple["_Successor", ...]:
+        stem = _name(role, principal) if role else "*"
+        found = sorted((self._directory.path / "keys").glob(f"{stem}{_NEXT}*.pem"))
+        return tuple(_Successor(path, *path.stem.partition(_NEXT)[2].partition("-")[::2]) for path in found)
 
     def load(self, role: KeyRole, principal: str, passphrase: Callable[[], bytes] | None = None) -> SigningKey:
         """The signing key of one role and principal; asks for a passphrase only when the file needs one."""
@@ -80,12 +130,25 @@ class KeyFiles:
             raise ConfigError(f"{WORKSPACE_KEY_FILE} is damaged", code="key_invalid", next_step=_RESTORE)
         return key
 
+    def replace_workspace_key(self) -> None:
+        """Draw another HMAC key: tokens and redacted digests made with the old one fit no more."""
+        self._directory.write(WORKSPACE_KEY_FILE, secrets.token_bytes(WORKSPACE_KEY_BYTES))
+
     def trust(self) -> TrustRoot:
         """The workspace's trust root."""
         return parse_trust_root(self._directory.read(TRUST_FILE))
 
+    def trust_stamp(self) -> tuple[int, int, int]:
+        """Changes whenever the trust root's file does: it is only ever replaced whole. ConfigError `trust_missing`."""
+        try:
+            found = (self._directory.path / TRUST_FILE).stat()
+        except FileNotFoundError as error:
+            raise ConfigError(f"{TRUST_FILE} is gone", code="trust_missing", next_step=_RESTORE) from error
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
     def save_trust(self, root: TrustRoot) -> None:
-        """Write the trust root; public keys only."""
+        """Write the trust root; public keys only. EvidenceError `trust_invalid`: what nobody could read is not kept."""
+        check_trust_root(root)
         self._directory.write(TRUST_FILE, root.to_bytes())
 
     def _read_private(self, name: str) -> bytes:
@@ -102,17 +165,38 @@ class KeyFiles:
         return secret
 
 
+def draw_id() -> str:
+    """32 hex digits of randomness: a nonce, the id of a token."""
+    return secrets.token_hex(16)
+
+
 def read_key_file(path: Path, passphrase: Callable[[], bytes]) -> SigningKey:
     """A key that its person keeps outside the workspace. Asks for a passphrase only when the file needs one."""
     pem = path.read_bytes()[:KEY_BYTES_MAX]
     return SigningKey.from_pem(pem, passphrase() if _ENCRYPTED in pem else None)
 
 
+class _Successor(NamedTuple):
+    path: Path
+    key_id: str
+    follows: str
+
+
+def _entry(key: SigningKey, role: KeyRole, principal: str, owner: str) -> TrustedKey:
+    return TrustedKey(
+        key_id=key.key_id, role=role, principal=principal, public=key.public.raw_public.hex(), owner=owner
+    )
+
+
 def _file(role: KeyRole, principal: str) -> str:
+    return f"keys/{_name(role, principal)}.pem"
+
+
+def _name(role: KeyRole, principal: str) -> str:
     if not is_principal(principal, KIND_OF_ROLE[role]):
         raise ConfigError(
             f"{principal!r} cannot hold a key of role {role}",
             code="principal_malformed",
             next_step="name a principal as kind:name, such as person:alice, in letters, digits and .-_@+",
         )
-    return f"keys/{role}--{principal.replace(':', '-')}.pem"
+    return f"{role}--{principal.replace(':', '-')}"

@@ -16,6 +16,7 @@ import msgspec
 from bywire.adapters.local_target_server import SOCKET_NAME
 from bywire.model.errors import TargetError
 from bywire.model.intent import StartCommand
+from bywire.model.target_change import TargetChange
 from bywire.model.telemetry import ArmInterval
 
 _START_SECONDS = 20.0
@@ -120,6 +121,19 @@ class LocalTarget:
         """The record of a key: {request_digest, done, result, error}; None when the target never saw it."""
         record: dict[str, Any] | None = self._call("query", key=key)["record"]
         return record
+
+    def history(self) -> list[TargetChange] | None:
+        """The newest changes of the target, oldest first; None when the running target is too old to keep any."""
+        try:
+            rows = self._call("history")["changes"]
+        except TargetError as error:
+            if error.code == "invalid_request":
+                return None
+            raise
+        try:
+            return msgspec.convert(rows, list[TargetChange])
+        except msgspec.ValidationError as error:
+            raise _unreachable(f"its history cannot be read: {error}") from None
 
     def configure(
         self, *, segment_header: str, segments: Sequence[str], slow_threshold_ms: float, interval_seconds: float,

@@ -17,6 +17,7 @@ from bywire.adapters import local_target_checks as checks
 from bywire.adapters import local_target_verbs as verbs
 from bywire.adapters import router_http as http
 from bywire.adapters.local_processes import is_directory
+from bywire.adapters.local_target_history import summary, with_result, with_version
 from bywire.adapters.local_target_instances import Instances
 from bywire.adapters.local_target_state import (
     Record,
@@ -63,6 +64,7 @@ class Control:
             verbs.Configure: self._configure,
             verbs.Status: self._status,
             verbs.Query: self._query,
+            verbs.History: self._history,
             verbs.Telemetry: self._telemetry,
             verbs.Shutdown: self._shutdown,
         }
@@ -117,8 +119,9 @@ class Control:
                 raise
             finally:
                 self._exposing = None
-            result = _result(after, self._state.version + 1)
-            self._commit(_recorded(after, request, result))
+            result = summary(after, self._state.version + 1)
+            weight = request.weight if isinstance(request, verbs.SetWeight) else self._weight() if after.canary else 0.0
+            self._commit(with_result(after, request, intent.request_digest, result, weight, self.router.now_ms))
             if isinstance(request, verbs.SetWeight):
                 self._apply_weight(request)
             return result
@@ -214,8 +217,8 @@ class Control:
             state = _change(self._state, epoch=max(epoch, self._state.epoch))
             last_good = state.last_good if request.digest_to == state.stable else request.digest_to
             after = without_unused_releases(_change(state, stable=request.digest_to, canary="", last_good=last_good))
-            result = _result(after, state.version + 1)
-            self._adopt(_recorded(after, request, result))
+            result = summary(after, state.version + 1)
+            self._adopt(with_result(after, request, checks.digest_of(request), result, 0.0, self.router.now_ms))
             durable = self._file.save_for_retreat(self._state)
             await self._stop_all_but(request.digest_to)
             return {**result, "durable": durable}
@@ -238,7 +241,8 @@ class Control:
                 self._require_no_canary_traffic()
                 if request.interval_seconds != self._state.traffic.interval_seconds:
                     self.router.counts = TrafficCounts(request.interval_seconds)
-                self._commit(_change(self._state, traffic=request, version=self._state.version + 1))
+                after = _change(self._state, traffic=request, version=self._state.version + 1)
+                self._commit(with_version(after, "configure", "", after.epoch, 0.0, self.router.now_ms))
                 self.router.settings = _router_settings(request)
             return {"version": self._state.version}
 
@@ -246,13 +250,15 @@ class Control:
         record = self._state.records.get(request.key)
         return {"record": None if record is None else msgspec.to_builtins(record)}
 
+    def _history(self, _request: verbs.History) -> Result:
+        return {"changes": msgspec.to_builtins(self._state.history)}
+
     def _shutdown(self, _request: verbs.Shutdown) -> Result:
         self.stopped.set()
         return {"stopping": True}
 
     def _status(self, _request: verbs.Status) -> Result:
-        state, split, now = self._state, self.router.split, time.monotonic()
-        weight = split.weight if now < split.lease_expires else 0.0
+        state, split, now, weight = self._state, self.router.split, time.monotonic(), self._weight()
         lease = round(max(0.0, split.lease_expires - now), 3)
         canary = {"weight": weight, "segments": sorted(split.segments), "lease_remaining_seconds": lease}
         others = [digest for digest in self._instances.digests() if digest not in (state.stable, state.canary)]
@@ -273,22 +279,17 @@ class Control:
         rows, following = counts.rows(request.since_interval, now_ms, verbs.TELEMETRY_ROWS_MAX)
         return {"rows": msgspec.to_builtins(rows), "next_interval": following, "interval_now": counts.interval(now_ms)}
 
+    def _weight(self) -> float:
+        """The canary's share now: none once nobody renewed its lease."""
+        split = self.router.split
+        return split.weight if time.monotonic() < split.lease_expires else 0.0
+
     def _require_canary(self, digest: str) -> None:
         checks.require(digest == self._state.canary, f"{digest[:12]} is not the canary")
 
     def _require_no_canary_traffic(self) -> None:
-        split = self.router.split
-        if split.canary and split.weight > 0 and time.monotonic() < split.lease_expires:
+        if self.router.split.canary and self._weight() > 0:
             raise TargetError("the canary has traffic", code="canary_active", next_step="Retreat or promote first.")
-
-
-def _recorded(state: TargetState, request: verbs.Keyed, result: Result) -> TargetState:
-    record = Record(checks.digest_of(request), done=True, result=result)
-    return with_record(_change(state, version=result["version"]), request.key, record)
-
-
-def _result(state: TargetState, version: int) -> Result:
-    return {"version": version, "stable": state.stable, "canary": state.canary, "last_good": state.last_good}
 
 
 def _warm_failed(message: str) -> TargetError:

@@ -15,6 +15,7 @@ import msgspec
 from bywire.adapters.local_target_verbs import Configure
 from bywire.model.errors import TargetError
 from bywire.model.intent import StartCommand
+from bywire.model.target_change import TargetChange
 
 RECORDS_MAX = 1_024
 _STATE_BYTES_MAX = 16 * 1024 * 1024
@@ -43,7 +44,8 @@ class TargetState(msgspec.Struct, frozen=True):
     """`stable`, `canary` and `last_good` are digests or empty. The weight is not here: after a restart it is 0.
 
     `version` counts changes; `epoch` is the highest controller epoch seen; `salt` (hex) keys the assignment of users
-    to arms.
+    to arms. `history` holds the newest versions, oldest first; a target from before it was kept has none of its early
+    ones.
     """
 
     salt: str
@@ -56,6 +58,7 @@ class TargetState(msgspec.Struct, frozen=True):
     releases: dict[str, Release] = {}
     traffic: Configure = Configure()
     records: dict[str, Record] = {}
+    history: tuple[TargetChange, ...] = ()
 
 
 def with_record(state: TargetState, key: str, record: Record) -> TargetState:

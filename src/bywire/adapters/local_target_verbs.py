@@ -105,6 +105,10 @@ class Query(_Verb, frozen=True, tag="query"):
     key: Key
 
 
+class History(_Verb, frozen=True, tag="history"):
+    """The changes that the target remembers, oldest first."""
+
+
 class Telemetry(_Verb, frozen=True, tag="telemetry"):
     """Closed intervals from `since_interval` on."""
 
@@ -126,4 +130,4 @@ class Shutdown(_Verb, frozen=True, tag="shutdown"):
 
 
 Keyed = Stage | SetWeight | Warm | Promote | Retreat
-Verb = Keyed | Status | Renew | Settle | Query | Telemetry | Configure | Shutdown
+Verb = Keyed | Status | Renew | Settle | Query | History | Telemetry | Configure | Shutdown

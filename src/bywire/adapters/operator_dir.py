@@ -9,12 +9,12 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bywire.adapters.durable_file import sync_directory, write_whole
 from bywire.config.reading import path_problem, quote
 from bywire.model.errors import BywireError, ConfigError, ConflictError
 
@@ -73,18 +73,8 @@ class OperatorDirectory:
         place = self._place(name)
         with _disk(place):
             self._make_parents(place)
-            scratch = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                scratch.replace(place)
-            except BaseException:
-                scratch.unlink(missing_ok=True)
-                raise
-            _sync_directory(place.parent)
+            write_whole(place, data)
+            sync_directory(place.parent)
         return place
 
     def read(self, name: str, *, bytes_max: int = FILE_BYTES_MAX) -> bytes:
@@ -171,14 +161,6 @@ def _disk(place: Path) -> Iterator[None]:
             problem = f"the disk is full; {place} was not written"
             raise BywireError(problem, code="disk_full", next_step="free some space and run it again") from error
         raise _unsafe(f"{place} cannot be written: {error.strerror}", "check the directory's permissions") from error
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unsafe(problem: str, next_step: str) -> ConfigError:

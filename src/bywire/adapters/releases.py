@@ -30,6 +30,11 @@ class Releases:
             partial.replace(target)
         return digest
 
+    def holds(self, digest: str) -> bool:
+        """Whether the packed bytes of a release are here and have that digest; looks only."""
+        packed = self._directory / f"{digest}.tar"
+        return packed.is_file() and sha256_hex(packed.read_bytes()) == digest
+
     def tree(self, digest: str) -> Path:
         """The unpacked release, the same file for file as bytes that are checked; EvidenceError `artifact_missing`."""
         packed = self._directory / f"{digest}.tar"

@@ -28,8 +28,13 @@ class RepositoryExecutor:
 
     def execute(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:
         """Commit the files on the branch. The intent's time makes a repetition the same commit."""
-        files = {item["path"]: self._content(item["sha256"]) for item in parameters["files"]}
         try:
+            files = {item["path"]: self._content(item["sha256"]) for item in parameters["files"]}
+            done = self.query(row)
+            if done is not None:
+                return done
+            if parameters["branch"] in self._repository.branches():
+                raise _taken(parameters["branch"])
             commit = self._repository.commit_files(
                 parameters["branch"],
                 parameters["base"],
@@ -60,3 +65,12 @@ class RepositoryExecutor:
                 f"the patch {digest[:12]} is not in the log", code="blob_missing", next_step="deliver the change again"
             )
         return content
+
+
+def _taken(branch: str) -> TargetError:
+    """A fix is a new branch: moving one that others work on, or deploy from, is no such thing."""
+    return TargetError(
+        f"{branch} exists already, and a fix goes on a branch of its own",
+        code="branch_exists",
+        next_step="name a branch that does not exist",
+    )

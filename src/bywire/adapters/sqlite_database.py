@@ -4,12 +4,15 @@
 `explained` turns SQLite's errors into ours.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from bywire.adapters.blob_keys import BlobKeys
+from bywire.adapters.directory_sync import sync_directory
 from bywire.adapters.sqlite_schema import META_TABLE, MIGRATIONS
 from bywire.model.errors import BywireError, ConflictError, LedgerError
 
@@ -17,6 +20,8 @@ BUSY_TIMEOUT_MS = 5_000
 CACHE_KIB = 32_768
 _RESTORE = "stop bywire, keep the file as it is, and restore the newest backup that is not behind the last checkpoint"
 _PRIMARY_CODE = 0xFF
+# When a damaged schema is quoted in SQLite's message, Python fails to decode that and says so instead.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 def open_database(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> sqlite3.Connection:
@@ -40,7 +45,8 @@ def open_database(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with our settings, in autocommit mode: transactions are opened by name, never implicitly.
 
-    It may be handed to another thread, but used by one at a time.
+    It may be handed to another thread, but used by one at a time. Queries read a blob with
+    `unsealed(digest, key, bytes)`, which is NULL when its data key is gone.
     """
     with explained():
         connection = sqlite3.connect(
@@ -65,6 +71,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
                 f"query_only={'ON' if read_only else 'OFF'}",
             ):
                 connection.execute(f"PRAGMA {pragma}")
+            connection.create_function("unsealed", 3, BlobKeys.beside(path).unseal)
             connection.execute("SELECT count(*) FROM sqlite_master")
     except BaseException:
         connection.close()
@@ -72,17 +79,24 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def database_file(connection: sqlite3.Connection) -> Path:
+    """The file behind a connection."""
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn SQLite's errors inside the block into ours."""
     try:
         yield
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise explain(error) from error
 
 
-def explain(error: sqlite3.Error) -> BywireError:
+def explain(error: sqlite3.Error | UnicodeDecodeError) -> BywireError:
     """One clear error, with a stable code and a next step, for what SQLite reports."""
+    if isinstance(error, UnicodeDecodeError):
+        return LedgerError("bywire.db is damaged: its schema is not text", code="database_corrupt", next_step=_RESTORE)
     primary = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     if _is_full(error):
         return disk_full()
@@ -115,7 +129,9 @@ def disk_full() -> BywireError:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether SQLite said, directly or behind one of our errors, that the disk is full."""
+    """Whether SQLite, directly or behind one of our errors, or the file system said that the disk is full."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
     cause = sqlite_cause(error)
     return cause is not None and _is_full(cause)
 
@@ -146,6 +162,24 @@ def schema_version(connection: sqlite3.Connection) -> int:
             return 0
         row = connection.execute("SELECT value FROM meta WHERE key='schema_version'").fetchone()
     return int(row[0]) if row else 0
+
+
+def copy_database(connection: sqlite3.Connection, target: Path) -> None:
+    """A consistent private copy of one committed state, as a single file, durably; others may go on writing."""
+    _make_private(target)
+    with explained(), closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        connection.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
+    with target.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def compact(path: Path) -> None:
+    """Write the database anew, so that nothing of deleted rows is left in its pages. ConflictError `database_busy`."""
+    with explained(), closing(connect(path)) as connection:
+        connection.execute("PRAGMA secure_delete=ON")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:
@@ -184,12 +218,9 @@ def _checked_version(connection: sqlite3.Connection, migrations: Sequence[Sequen
 def _back_up(connection: sqlite3.Connection, target: Path) -> None:
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
-    _make_private(partial)
-    with explained(), closing(sqlite3.connect(partial)) as copy:
-        connection.backup(copy)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
+    copy_database(connection, partial)
     partial.replace(target)
+    sync_directory(target.parent)
 
 
 def _make_private(path: Path) -> None:

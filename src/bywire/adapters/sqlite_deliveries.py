@@ -9,6 +9,7 @@ from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_writer import Transaction, Writer
 from bywire.evidence.verification import SealedStatement
 from bywire.ledger.entry import leaf_bytes, statement_entry
+from bywire.ledger.retention import DAY_MS, EVIDENCE, DataKey
 from bywire.seal.dsse import unverified_statement
 
 ENDS_MAX = 100
@@ -59,7 +60,7 @@ class SqliteDeliveries:
                 return kept
             entries = [self._append(tx, change, *statement, now_ms) for statement in statements]
             for blob in blobs:
-                tx.put_blob(blob)
+                tx.put_blob(blob, DataKey(EVIDENCE, now_ms // DAY_MS).number)
             remember_time(tx, now_ms)
             finished = {**result, "entries": entries}
             tx.execute("INSERT INTO work VALUES (?, ?)", (key, msgspec.json.encode(finished)))
@@ -77,17 +78,20 @@ class SqliteDeliveries:
     def ends(self, artifact: str) -> list[SealedStatement]:
         """The signed ends of deliveries whose statement names this artifact (sha256 hex), in ledger order."""
         rows = self._reader.rows(
-            "SELECT b.bytes, s.entry, s.at_ms FROM delivery_statements s JOIN entries e ON e.idx = s.entry"
+            "SELECT unsealed(b.digest, b.key, b.bytes), s.entry, s.at_ms FROM delivery_statements s"
+            " JOIN entries e ON e.idx = s.entry"
             " JOIN blobs b ON b.id = e.blob WHERE s.kind = 'delivery-end' ORDER BY s.entry DESC LIMIT ?",
             (ENDS_MAX,),
         )
-        sealed = [SealedStatement(*row) for row in reversed(rows)]
+        sealed = [SealedStatement(*row) for row in reversed(rows) if row[0] is not None]
         return [item for item in sealed if _names(item, artifact)]
 
     def envelope(self, digest: str) -> bytes | None:
         """The envelope stored under a digest."""
-        row = self._reader.row("SELECT bytes FROM blobs WHERE digest = ?", (bytes.fromhex(digest),))
-        return None if row is None else bytes(row[0])
+        row = self._reader.row(
+            "SELECT unsealed(digest, key, bytes) FROM blobs WHERE digest = ?", (bytes.fromhex(digest),)
+        )
+        return None if row is None or row[0] is None else bytes(row[0])
 
     @staticmethod
     def _append(tx: Transaction, change: str, kind: str, envelope: bytes, signer: str, now_ms: int) -> int:

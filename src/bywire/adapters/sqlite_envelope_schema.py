@@ -92,6 +92,7 @@ ENVELOPE_V2: tuple[str, ...] = (
     ) STRICT""",
     "INSERT INTO usage SELECT 'principal:' || principal, hour, used FROM budgets",
     "DROP TABLE budgets",
+    "ALTER TABLE intents ADD COLUMN sealed BLOB",
     "ALTER TABLE sessions ADD COLUMN workspace TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE sessions ADD COLUMN parent TEXT NOT NULL DEFAULT ''",
     """CREATE TABLE incidents (

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from bywire.adapters.sqlite_reading import Reader
+from bywire.adapters.sqlite_sessions import TAINT, open_session
 from bywire.adapters.sqlite_writer import Transaction, Writer
 from bywire.gateway.ports import StateSnapshot
 from bywire.identity.session import Session
@@ -21,6 +22,8 @@ _EPOCH = (
     " OR (scope = 'agent' AND target = ?) OR (scope = 'service' AND target = ?)"
 )
 _BUDGET = "SELECT hour, used FROM usage WHERE scope = 'principal:' || ? ORDER BY hour DESC LIMIT 1"
+_USED = "SELECT used FROM usage WHERE scope = ? AND hour = ?"
+_INCIDENT = "SELECT 1 FROM incidents WHERE closed_ms IS NULL LIMIT 1"
 _BUNDLE = "SELECT digest FROM bundles WHERE active = 1"
 
 
@@ -76,7 +79,8 @@ class SqliteState:
 
     def _read(self, session_id: str, service: str) -> StateSnapshot:
         row = self._reader.row(
-            "SELECT id, principal, kind, owner, run, integrity FROM sessions WHERE id = ? AND revoked = 0",
+            "SELECT id, principal, kind, owner, run, integrity, workspace, parent FROM sessions"
+            " WHERE id = ? AND revoked = 0",
             (session_id,),
         )
         if row is None:
@@ -90,10 +94,16 @@ class SqliteState:
             stopped=self._reader.row(_STOPPED, (principal.id, service)) is not None,
             freeze_all=self._reader.row(_FROZEN) is not None,
             bundle_digest=str(bundle[0]) if bundle else "",
-            session=Session(id=row[0], principal=principal, run=row[4], integrity=row[5]),
+            incident_mode=self._reader.row(_INCIDENT) is not None,
+            session=Session(row[0], principal, *row[4:]),
             budget_hour=budget[0],
             budget_used=budget[1],
         )
+
+    def used(self, scope: str, hour: int) -> int:
+        """How much of a scope's count for this hour (since the epoch) is used."""
+        row = self._reader.row(_USED, (scope, hour))
+        return 0 if row is None else int(row[0])
 
     def frozen(self) -> bool:
         """Whether freeze-all is in force, as committed now."""
@@ -106,23 +116,14 @@ class SqliteState:
     def open_session(self, session: Session) -> None:
         """Store an authenticated session. Opening the same one again changes nothing.
 
-        A session of a run that is tainted is born tainted (RULES 22).
+        A session of a run that is tainted, or from a parent that is, is born tainted (RULES 22). Raises EvidenceError
+        `session_refused` for a parent that is unknown or revoked.
         """
-        principal = session.principal
-        values = (session.id, principal.id, str(principal.kind), principal.owner, session.run, session.integrity)
-        self._writer.run(
-            lambda tx: tx.execute(
-                "INSERT INTO sessions (id, principal, kind, owner, run, integrity) SELECT ?1, ?2, ?3, ?4, ?5,"
-                " coalesce((SELECT integrity FROM sessions WHERE run = ?5 AND integrity = 'tainted' LIMIT 1), ?6)"
-                " WHERE true ON CONFLICT (id) DO NOTHING",
-                values,
-            ),
-            reducing=True,
-        )
+        self._writer.run(lambda tx: open_session(tx, session), reducing=True)
 
-    def taint(self, run: str) -> None:
-        """Lower the integrity of every session of a run; nothing raises it again (RULES 22)."""
-        self._writer.run(lambda tx: tx.execute("UPDATE sessions SET integrity = 'tainted' WHERE run = ?", (run,)))
+    def taint(self, session_id: str) -> None:
+        """Lower the integrity of a session, of its whole run, and of every session that came from those (RULES 22)."""
+        self._writer.run(lambda tx: tx.execute(TAINT, (session_id,)))
 
     def stop(self, tx: Transaction, scope: str, target: str, person: str, reason: str, now_ms: int) -> int:
         """Insert a stop inside the caller's transaction; no intent commits after it."""
@@ -142,6 +143,24 @@ class SqliteState:
             "SELECT id, scope, target, person, reason, at_ms FROM stops WHERE lifted_ms IS NULL ORDER BY id"
         )
         return [dict(zip(("id", "scope", "target", "person", "reason", "at_ms"), row, strict=True)) for row in rows]
+
+    def open_incident(self, tx: Transaction, person: str, reason: str, now_ms: int) -> int:
+        """Begin incident mode inside the caller's transaction."""
+        cursor = tx.execute(
+            "INSERT INTO incidents (person, reason, opened_ms) VALUES (?, ?, ?)", (person, reason, now_ms)
+        )
+        return int(cursor.lastrowid or 0)
+
+    def close_incidents(self, tx: Transaction, now_ms: int) -> int:
+        """End incident mode inside the caller's transaction; returns how many incidents were open."""
+        return tx.execute("UPDATE incidents SET closed_ms = ? WHERE closed_ms IS NULL", (now_ms,)).rowcount
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """Incidents that are open, oldest first."""
+        rows = self._reader.rows(
+            "SELECT id, person, reason, opened_ms FROM incidents WHERE closed_ms IS NULL ORDER BY id"
+        )
+        return [dict(zip(("id", "person", "reason", "opened_ms"), row, strict=True)) for row in rows]
 
     def activate_bundle(self, tx: Transaction, digest: str, revision: int, now_ms: int) -> None:
         """Make a bundle the active one. Its revision must grow, unless it is the active one already."""

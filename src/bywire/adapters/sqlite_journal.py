@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bywire.adapters.sqlite_break_glass import consume_break_glass
 from bywire.adapters.sqlite_envelope_state import active_bundle, is_frozen, is_stopped, stop_epoch
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_writer import Transaction, Writer
@@ -20,7 +21,7 @@ READS_BUFFERED_MAX = 256
 NO_CHANGE = "workspace"
 _FIELDS = (
     "key, action_digest, principal, tool, service, environment, change_id, state, epoch, at_ms, deadline_ms,"
-    " precondition, request, decision, outcome"
+    " precondition, request, decision, outcome, sealed"
 )
 
 
@@ -55,6 +56,24 @@ class SqliteJournal:
         )
         return tuple(msgspec.structs.replace(_intent_row(row), epoch=self._epoch) for row in rows)
 
+    def decision_of(self, key: str) -> tuple[int, bytes] | None:
+        """(ledger index, envelope) of the decision that an intent was committed with."""
+        row = self._reader.row(
+            "SELECT i.entry, unsealed(b.digest, b.key, b.bytes) FROM intents i JOIN entries e ON e.idx = i.entry"
+            " JOIN blobs b ON b.id = e.blob WHERE i.key = ?",
+            (key,),
+        )
+        return None if row is None or row[1] is None else (int(row[0]), bytes(row[1]))
+
+    def withdrawn(self, row: IntentRow) -> bool:
+        """Whether its session or its approval was revoked since."""
+        found = self._reader.row(
+            "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ? AND revoked != 0)"
+            " OR EXISTS (SELECT 1 FROM approvals WHERE id = ? AND revoked != 0)",
+            (row.request.get("session", ""), row.request.get("grant", "")),
+        )
+        return found is None or bool(found[0])
+
     def commit_intent(self, intent: Intent) -> IntentRow | Miss:
         """Check, consume, debit and insert in one transaction; any miss aborts all of it."""
         self.flush_reads()
@@ -75,8 +94,9 @@ class SqliteJournal:
             entry = self._append(tx, "outcome", envelope, change, now_ms)
             recorded = msgspec.json.encode(msgspec.structs.replace(outcome, entry=entry))
             tx.execute(
-                "UPDATE intents SET state = ?, outcome = ? WHERE key = ? AND state IN ('intended', 'unknown')",
-                (state, recorded, key),
+                "UPDATE intents SET state = ?, outcome = ?, sealed = iif(? = 'unknown', sealed, NULL) WHERE key = ?"
+                " AND state IN ('intended', 'unknown')",
+                (state, recorded, state, key),
             )
             return entry
 
@@ -87,6 +107,13 @@ class SqliteJournal:
         """Append one statement of the door to the log."""
         self.flush_reads()
         return self._writer.run(lambda tx: self._append(tx, kind, envelope, change, now_ms))
+
+    def record_document(self, kind: str, document: dict[str, Any], change: str, now_ms: int) -> int:
+        """Append one unsigned record of the door to the log."""
+        self.flush_reads()
+        record = msgspec.json.encode(document, order="sorted")
+        leaf = leaf_bytes(record_entry(kind, now_ms, _about(change), record))
+        return self._writer.run(lambda tx: tx.append(leaf, [record]))
 
     def note_read(self, document: dict[str, Any], now_ms: int) -> None:
         """Keep a read's decision for the next batch: reads have no effect, so they may share a later commit."""
@@ -112,6 +139,8 @@ class SqliteJournal:
             raise _MissedError(INTENT_EXISTS, {"key": intent.key})
         self._check(tx, intent)
         self._consume(tx, intent)
+        if intent.break_glass_id and not consume_break_glass(tx, intent.break_glass_id, intent.now_ms):
+            raise _MissedError("break_glass.used_or_expired", {"break_glass": intent.break_glass_id})
         self._debit(tx, intent)
         entry = self._append(tx, "decision", intent.decision_envelope, intent.change, intent.now_ms)
         row = IntentRow(
@@ -130,8 +159,9 @@ class SqliteJournal:
             request=intent.request,
             decision=intent.decision,
             outcome=None,
+            sealed=intent.sealed,
         )
-        marks = ", ".join("?" * 16)
+        marks = ", ".join("?" * 17)
         tx.execute(f"INSERT INTO intents ({_FIELDS}, entry) VALUES ({marks})", (*_columns(row), entry))  # noqa: S608
         record = msgspec.json.encode({"intent": row.key, "action": row.action_digest, "epoch": row.epoch})
         leaf = record_entry("intent", intent.now_ms, _about(intent.change), record, [intent.action_digest])
@@ -170,18 +200,16 @@ class SqliteJournal:
 
     @staticmethod
     def _debit(tx: Transaction, intent: Intent) -> None:
-        if intent.exposure_reducing:
-            return
         hour = intent.now_ms // HOUR_MS
-        tx.execute(
-            "INSERT INTO usage VALUES (?, ?, 1) ON CONFLICT (scope, hour) DO UPDATE SET used = used + 1",
-            (f"principal:{intent.principal}", hour),
-        )
-        used = tx.execute(
-            "SELECT used FROM usage WHERE scope = ? AND hour = ?", (f"principal:{intent.principal}", hour)
-        ).fetchone()[0]
-        if used > intent.budget_limit:
-            raise _MissedError("state.budget_spent", {"used": used - 1, "limit": intent.budget_limit})
+        for debit in intent.debits:
+            counted = tx.execute(
+                "INSERT INTO usage VALUES (?, ?, 1) ON CONFLICT (scope, hour) DO UPDATE SET used = used + 1"
+                " RETURNING used",
+                (debit.scope, hour),
+            )
+            used = counted.fetchone()[0]
+            if used > debit.limit:
+                raise _MissedError("state.budget_spent", {"of": debit.scope, "used": used - 1, "limit": debit.limit})
 
     def _append(self, tx: Transaction, kind: str, envelope: bytes, change: str, now_ms: int) -> int:
         leaf = statement_entry(kind, now_ms, _about(change), envelope, unverified_statement(envelope), self._log_key_id)
@@ -226,6 +254,7 @@ def _columns(row: IntentRow) -> tuple[Any, ...]:
         msgspec.json.encode(row.request),
         msgspec.json.encode(row.decision),
         None if row.outcome is None else msgspec.json.encode(row.outcome),
+        row.sealed or None,
     )
 
 
@@ -243,7 +272,7 @@ def _intent_row(row: tuple[Any, ...]) -> IntentRow:
         "at_ms",
         "deadline_ms",
     ]
-    precondition, request, decision, outcome = row[len(names) :]
+    precondition, request, decision, outcome, sealed = row[len(names) :]
     plain: dict[str, Any] = dict(zip(names, row[: len(names)], strict=True))
     return IntentRow(
         **plain,
@@ -251,4 +280,5 @@ def _intent_row(row: tuple[Any, ...]) -> IntentRow:
         request=msgspec.json.decode(request),
         decision=msgspec.json.decode(decision, type=Decision),
         outcome=None if outcome is None else msgspec.json.decode(outcome, type=Outcome),
+        sealed=sealed or b"",
     )

@@ -3,22 +3,32 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bywire.adapters.sqlite_database import connect, explain, explained
+from bywire.adapters.blob_keys import BlobKeys
+from bywire.adapters.sqlite_database import SQLITE_ERRORS, connect, database_file, explain, explained
 from bywire.ledger.log import TILE_WIDTH
 from bywire.ledger.ports import StoredCheckpoint
-from bywire.seal.digest import sha256_hex
 
 FETCH_ROWS = 1_024
+ENTRY_COUNT = "SELECT coalesce(max(idx) + 1, 0) FROM entries"
+# A row whose bytes were erased is filled again when the same bytes come back.
+PUT_BLOB = (
+    "INSERT INTO blobs (digest, bytes, key) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE"
+    " SET bytes = excluded.bytes, key = excluded.key WHERE length(bytes) = 0 AND key IS NOT NULL"
+)
+# The subquery is NULL, and refused, when the blob is not stored.
+INSERT_ENTRY = "INSERT INTO entries (idx, hash, blob, leaf) VALUES (?, ?, (SELECT id FROM blobs WHERE digest = ?), ?)"
 
 
 class SqliteLedger:
     """`ledger.ports.LedgerTransaction` over one connection; whoever holds the connection opens the transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, keys: BlobKeys | None = None) -> None:
         self._connection = connection
+        self._keys = keys or BlobKeys.beside(database_file(connection))
 
     def close(self) -> None:
         """Close the connection."""
@@ -37,8 +47,8 @@ class SqliteLedger:
 
     def entry_count(self) -> int:
         """One more than the highest index."""
-        row = self._one("SELECT max(idx) + 1 FROM entries")
-        return int(row[0]) if row and row[0] else 0
+        row = self._one(ENTRY_COUNT)
+        return int(row[0]) if row else 0
 
     def leaf(self, index: int) -> bytes | None:
         """The leaf at `index`."""
@@ -51,14 +61,19 @@ class SqliteLedger:
     def rows(self, start: int) -> Iterator[tuple[int, bytes, bytes | None]]:
         """(index, leaf, blob) from `start`; casts so that a tampered column type cannot surprise a reader."""
         return self._stream(
-            "SELECT e.idx, CAST(e.leaf AS BLOB), CAST(b.bytes AS BLOB) FROM entries e"
+            "SELECT e.idx, CAST(e.leaf AS BLOB), unsealed(b.digest, b.key, b.bytes) FROM entries e"
             " LEFT JOIN blobs b ON b.id = e.blob WHERE e.idx >= ? ORDER BY e.idx",
             start,
         )
 
     def blob(self, digest: str) -> bytes | None:
-        """The blob stored under a sha256 hex digest, unchecked."""
-        return self._bytes("SELECT CAST(bytes AS BLOB) FROM blobs WHERE digest = ?", bytes.fromhex(digest))
+        """The blob stored under a sha256 hex digest, unchecked; None when it is not there or its key is gone."""
+        return self._bytes("SELECT unsealed(digest, key, bytes) FROM blobs WHERE digest = ?", bytes.fromhex(digest))
+
+    def retention_entries(self) -> Iterator[int]:
+        """Where retention statements are said to be."""
+        for row in self._stream("SELECT entry FROM retentions ORDER BY entry"):
+            yield row[0]
 
     def tile(self, level: int, index: int) -> bytes:
         """Hashes of one tile; those of the unfinished tile of level 0 are gathered from the entries' rows."""
@@ -97,25 +112,24 @@ class SqliteLedger:
         row = self._one("SELECT value FROM meta WHERE key = 'verified_size'")
         return int(row[0]) if row else 0
 
-    def put_blob(self, content: bytes) -> str:
-        """Store bytes under their digest."""
-        digest = sha256_hex(content)
-        self._write(
-            "INSERT INTO blobs (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
-            bytes.fromhex(digest),
-            content,
-        )
-        return digest
+    def put_blob(self, content: bytes, key_number: int = 0) -> str:
+        """Store bytes, sealed, under their digest."""
+        digest = sha256(content).digest()
+        self._write(PUT_BLOB, digest, self._keys.seal(key_number, digest, content), key_number)
+        return digest.hex()
 
     def insert_entry(self, index: int, leaf: bytes, leaf_hash: bytes, content: str) -> None:
-        """Insert an entry; the subquery is NULL, and refused, when the blob is not stored."""
-        self._write(
-            "INSERT INTO entries (idx, hash, blob, leaf) VALUES (?1, ?2, (SELECT id FROM blobs WHERE digest = ?3), ?4)",
-            index,
-            leaf_hash,
-            bytes.fromhex(content),
-            leaf,
-        )
+        """Insert an entry."""
+        self._write(INSERT_ENTRY, index, leaf_hash, bytes.fromhex(content), leaf)
+
+    def retired_from(self, key_id: str) -> int | None:
+        """The first index that a key may not sign."""
+        row = self._one("SELECT to_index FROM retired_keys WHERE key_id = ?", key_id)
+        return int(row[0]) if row else None
+
+    def note_retention(self, index: int) -> None:
+        """Remember where a retention statement is."""
+        self._write("INSERT INTO retentions VALUES (?)", index)
 
     def put_tile(self, level: int, index: int, hashes: bytes) -> None:
         """Write a tile."""
@@ -148,7 +162,7 @@ class SqliteLedger:
     def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         try:
             row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise explain(error) from error
         return row
 
@@ -159,7 +173,7 @@ class SqliteLedger:
     def _write(self, sql: str, *values: object) -> None:
         try:
             self._connection.execute(sql, values)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise explain(error) from error
 
     def _stream(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
@@ -167,7 +181,7 @@ class SqliteLedger:
             cursor = self._connection.execute(sql, values)
             while rows := cursor.fetchmany(FETCH_ROWS):
                 yield from rows
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise explain(error) from error
 
 

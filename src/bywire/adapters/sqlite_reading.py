@@ -1,12 +1,11 @@
 """One read-only connection shared by the stores of a process, with a cheap way to see that nothing changed."""
 
-import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bywire.adapters.sqlite_database import connect, explain
+from bywire.adapters.sqlite_database import SQLITE_ERRORS, connect, explain
 
 
 class Reader:
@@ -22,7 +21,7 @@ class Reader:
         with self._lock:
             try:
                 return self._connection.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 raise explain(error) from error
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -30,7 +29,7 @@ class Reader:
         with self._lock:
             try:
                 found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 raise explain(error) from error
             return found
 

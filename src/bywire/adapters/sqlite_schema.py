@@ -7,6 +7,7 @@ from bywire.adapters.sqlite_approvals_schema import APPROVALS_V2
 from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA, ENVELOPE_V2
 from bywire.adapters.sqlite_identity_schema import IDENTITY_V2
 from bywire.adapters.sqlite_ledger_schema import LEDGER_V2
+from bywire.adapters.sqlite_policy_schema import POLICY_V2
 
 LEDGER_TABLES: tuple[str, ...] = (
     "CREATE TABLE blobs (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL) STRICT",
@@ -29,5 +30,5 @@ META_TABLE = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB 
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*LEDGER_TABLES, *SCHEMA_EXTRA),
-    (*ENVELOPE_V2, *APPROVALS_V2, *IDENTITY_V2, *LEDGER_V2),
+    (*ENVELOPE_V2, *APPROVALS_V2, *IDENTITY_V2, *LEDGER_V2, *POLICY_V2),
 )

@@ -1,23 +1,26 @@
 """The group committer: the one thread of a process that writes `bywire.db`.
 
 Works queue up while a commit is on its way to the disk and then share the next one: one `BEGIN IMMEDIATE`, one
-savepoint for each work, one fsync. Nobody is told of a result before the commit that holds it. A work that raises is
-rolled back alone. SQLite's lock fences other processes; indexes are assigned and the tree is integrated inside it.
+statement for all their log rows, one fsync. Nobody is told of a result before the commit that holds it. A work that
+raises is rolled back alone. SQLite's lock is the sequencer's lease: indexes are assigned and the tree is integrated
+inside it, from what is committed then, so a process that slept cannot append to a log it no longer knows.
 """
 
 import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
+from bywire.adapters.blob_keys import BlobKeys
 from bywire.adapters.disk_reserve import DiskReserve
 from bywire.adapters.sqlite_database import (
     BUSY_TIMEOUT_MS,
+    SQLITE_ERRORS,
     disk_full,
     explain,
     explained,
@@ -25,87 +28,73 @@ from bywire.adapters.sqlite_database import (
     is_disk_full,
     open_database,
 )
-from bywire.adapters.sqlite_ledger import SqliteLedger
+from bywire.adapters.sqlite_ledger_transaction import Transaction
 from bywire.ledger import log
 from bywire.model.errors import BywireError, ConflictError, LedgerError
+
+__all__ = ["Pending", "Transaction", "Writer"]
 
 T = TypeVar("T")
 
 BATCH_MAX = 256
 QUEUE_MAX = 4_096
+# How long the next batch is waited for: a part of what the last commit took, and never long.
+PATIENCE = 0.25
+PATIENCE_SECONDS_MAX = 0.001
+PATIENCE_STEP_SECONDS = 0.000_05
 WAL_BYTES_MAX = 16 * 1024 * 1024
 WAL_COMMITS_MAX = 400
 
 
-class Transaction(SqliteLedger):
-    """What a work sees: the whole database, inside the open write transaction. Not valid after the work returns."""
+class Pending(Generic[T]):
+    """A queued work's result, for whoever waits. Lighter than a Future: one lock, released once."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
-        self._entries: int | None = None
+    __slots__ = ("_error", "_result", "_settled", "reducing", "work")
 
-    def entry_count(self) -> int:
-        """Asked of the database once: nobody else appends while this transaction is open."""
-        if self._entries is None:
-            self._entries = super().entry_count()
-        return self._entries
-
-    def insert_entry(self, index: int, leaf: bytes, leaf_hash: bytes, content: str) -> None:
-        """Insert an entry, and count it."""
-        self._entries = None
-        super().insert_entry(index, leaf, leaf_hash, content)
-        self._entries = index + 1
-
-    def begin(self) -> None:
-        """Open the savepoint of one work."""
-        self._connection.execute("SAVEPOINT work")
-
-    def keep(self) -> None:
-        """Close it; what the work did becomes part of the transaction."""
-        self._connection.execute("RELEASE work")
-
-    def undo(self) -> None:
-        """Roll back what the work did, its entries included."""
-        self._entries = None
-        self._connection.execute("ROLLBACK TO work")
-        self.keep()
-
-    def is_open(self) -> bool:
-        """Whether SQLite still holds the transaction open; some of its errors end it."""
-        return self._connection.in_transaction
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Run one statement. sqlite3 errors reach the work raw, so that it may tell a conflict from a failure."""
-        self._entries = None
-        return self._connection.execute(sql, values)
-
-    def append(self, leaf: bytes, blobs: Iterable[bytes] = ()) -> int:
-        """Append a log entry with its blobs; its index is final once the work's future resolves."""
-        return log.append(self, leaf, blobs)
-
-
-class _Job(Generic[T]):
     def __init__(self, work: Callable[[Transaction], T], *, reducing: bool) -> None:
         self.work = work
         self.reducing = reducing
-        self.future: Future[T] = Future()
-        self.settle: Callable[[], None] = lambda: None
+        self._settled = threading.Lock()
+        self._settled.acquire()
+        self._error: BaseException | None = None
+        self._result: T | None = None
+
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
+        return not self._settled.locked()
+
+    def result(self, timeout: float = -1) -> T:
+        """Wait for the commit (`timeout` in seconds; TimeoutError) and return what the work returned, or raise."""
+        if not self._settled.acquire(timeout=timeout):
+            raise TimeoutError("the work is not committed yet")
+        self._settled.release()
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
 
     def attempt(self, transaction: Transaction) -> bool:
-        """Do the work in a savepoint of its own; remember what to tell, tell nobody yet."""
+        """Do the work so that it can be undone alone; remember what to tell, tell nobody yet."""
         transaction.begin()
         try:
-            result = self.work(transaction)
+            self._result = self.work(transaction)
         except BaseException as error:
             if not transaction.is_open() or is_disk_full(error) or is_broken(error):
                 raise
             transaction.undo()
-            told = _told(error)
-            self.settle = lambda: self.future.set_exception(told)
+            self._error = _told(error)
             return False
         transaction.keep()
-        self.settle = lambda: self.future.set_result(result)
         return True
+
+    def settle(self) -> None:
+        """Tell whoever waits."""
+        self._settled.release()
+
+    def fail(self, error: BaseException) -> None:
+        """Tell whoever waits that it did not happen, unless they were told already."""
+        if self._settled.locked():
+            self._error = error
+            self._settled.release()
 
 
 class Writer:
@@ -121,33 +110,36 @@ class Writer:
         self._batch_max = batch_max
         self._wal_kept_bytes = 0
         self._wal_commits = 0
+        self._batch_jobs = 1
+        self._commit_seconds = 0.0
         self._broken: BaseException | None = None
         self._closing = threading.Lock()
         self._closed = False
-        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Pending[Any] | None] = queue.SimpleQueue()
+        self._keys = BlobKeys.beside(path)
         self._connection = open_database(path)
         self._released = reserve is not None and not reserve.hold()
         self._thread = threading.Thread(target=self._serve, name="bywire-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Transaction], T], *, reducing: bool = False) -> "Future[T]":
-        """Queue `work(transaction)`; the future resolves after its commit.
+    def submit(self, work: Callable[[Transaction], T], *, reducing: bool = False) -> Pending[T]:
+        """Queue `work(transaction)`; its result is there after its commit.
 
         `reducing` marks an exposure-reducing work that was authorised already: on a full disk it alone may use the
         reserve. Raises ConflictError `writer_busy` when QUEUE_MAX works are waiting, LedgerError `writer_closed`.
         """
-        job = _Job(work, reducing=reducing)
+        job = Pending(work, reducing=reducing)
         with self._closing:
             if self._closed:
                 raise LedgerError("the database is closed", code="writer_closed", next_step="start bywire again")
             if self._jobs.qsize() >= QUEUE_MAX:
                 raise ConflictError("too many writes are waiting", code="writer_busy", next_step="try again shortly")
             self._jobs.put(job)
-        return job.future
+        return job
 
     def run(self, work: Callable[[Transaction], T], *, reducing: bool = False) -> T:
         """Submit and wait. Not from inside a work: the writer would wait for itself."""
-        if threading.current_thread() is self._thread:
+        if threading.get_ident() == self._thread.ident:
             raise RuntimeError("a work must not wait for another work")
         return self.submit(work, reducing=reducing).result()
 
@@ -179,22 +171,30 @@ class Writer:
 
     def _serve(self) -> None:
         while (batch := self._next_batch()) is not None:
-            jobs = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            started = time.monotonic()
             try:
-                self._commit(jobs)
+                self._commit(batch)
+                self._commit_seconds = time.monotonic() - started
                 self._maintain()
             except BaseException as error:  # noqa: BLE001  this thread must outlive any error, or every caller hangs
                 # Callers already told keep what they were told: housekeeping after a commit cannot undo it.
-                _fail(jobs, error)
+                _fail(batch, error)
                 if is_broken(error):
                     self._broken = _told(error)
         self._connection.close()
 
-    def _next_batch(self) -> list[_Job[Any]] | None:
-        """The first job waits as long as it must; those already queued join it, none is waited for."""
+    def _next_batch(self) -> list[Pending[Any]] | None:
+        """The first job waits as long as it must; those already queued join it.
+
+        Callers who were just told come back a moment later. Taking the first of them alone would make the others wait
+        for a whole commit, so as many as came last time are waited for, briefly.
+        """
         job = self._jobs.get()
         if job is None:
             return None
+        patience = time.monotonic() + min(self._commit_seconds * PATIENCE, PATIENCE_SECONDS_MAX)
+        while self._jobs.qsize() + 1 < self._batch_jobs and time.monotonic() < patience:
+            time.sleep(PATIENCE_STEP_SECONDS)
         batch = [job]
         while len(batch) < self._batch_max:
             try:
@@ -205,9 +205,10 @@ class Writer:
                 self._jobs.put(None)
                 break
             batch.append(job)
+        self._batch_jobs = len(batch)
         return batch
 
-    def _commit(self, jobs: list[_Job[Any]]) -> None:
+    def _commit(self, jobs: list[Pending[Any]]) -> None:
         """Commit a batch and tell its callers; on a full disk the exposure-reducing ones try again from the reserve."""
         if self._broken is not None:
             _fail(jobs, self._broken)
@@ -218,7 +219,7 @@ class Writer:
         _fail([job for job in jobs if job not in admitted], disk_full())
         try:
             self._transact(admitted)
-        except (BywireError, sqlite3.Error) as error:
+        except (BywireError, sqlite3.Error, OSError) as error:
             if not is_disk_full(error):
                 raise
             _fail([job for job in admitted if not job.reducing], disk_full())
@@ -227,7 +228,7 @@ class Writer:
                 raise
             self._transact(retreat)
 
-    def _transact(self, jobs: list[_Job[Any]]) -> None:
+    def _transact(self, jobs: list[Pending[Any]]) -> None:
         if not jobs:
             return
         connection = self._connection
@@ -235,11 +236,12 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise explain(error) from error
-        transaction = Transaction(connection)
+        transaction = Transaction(connection, self._keys)
         try:
             done = [job.attempt(transaction) for job in jobs]
             if any(done):
                 log.integrate(transaction)
+            transaction.finish()
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -274,11 +276,12 @@ class Writer:
             self._wal_kept_bytes = 0
 
 
-def _fail(jobs: Sequence[_Job[Any]], error: BaseException) -> None:
+def _fail(jobs: Sequence[Pending[Any]], error: BaseException) -> None:
     for job in jobs:
-        if not job.future.done():
-            job.future.set_exception(_told(error))
+        job.fail(_told(error))
 
 
 def _told(error: BaseException) -> BaseException:
-    return explain(error) if isinstance(error, sqlite3.Error) else error
+    if isinstance(error, SQLITE_ERRORS):
+        return explain(error)
+    return disk_full() if isinstance(error, OSError) and is_disk_full(error) else error

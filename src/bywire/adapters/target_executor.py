@@ -9,13 +9,14 @@ from bywire.adapters.local_target_client import LocalTarget
 from bywire.adapters.releases import Releases
 from bywire.gateway.ports import IntentRow
 from bywire.model.errors import TargetError
-from bywire.model.intent import ServiceIntent
+from bywire.model.intent import ServiceIntent, StartCommand
 from bywire.model.operator import JudgeLimits
 from bywire.seal.digest import sha256_hex
 
 USER_HEADER = "x-user-id"
 DEFAULT_SEGMENT_HEADER = "x-client-segment"
 DEFAULT_SLOW_MS = 500.0
+CANARY_LEASE_SECONDS = 60
 NEVER_STARTED: dict[str, Any] = {"version": 0}
 
 
@@ -72,20 +73,13 @@ class TargetExecutor:
             case "start_rollout":
                 return self._configure(self._intents(row.change))
             case "deploy_release":
-                intent = self._intents(row.change)
-                if intent.start is None:
-                    raise TargetError(
-                        "bywire.yaml says no way to start the service",
-                        code="start_missing",
-                        next_step="add `commands.start` on the base branch",
-                    )
                 return target.stage(
                     key=key,
                     epoch=epoch,
                     expect_version=version,
                     digest=parameters["artifact"],
                     artifact_dir=self._releases.tree(parameters["artifact"]),
-                    start=intent.start,
+                    start=self._start(row.change),
                     env={},
                 )
             case "warm_release":
@@ -111,17 +105,31 @@ class TargetExecutor:
                     segments=parameters["segments"],
                     lease_seconds=parameters["lease_seconds"],
                 )
+            case "promote_canary":
+                moved = {"artifact": parameters["deployment_id"], "weight": parameters["target_percentage"]}
+                step = {**moved, "segments": (), "lease_seconds": CANARY_LEASE_SECONDS}
+                return self._carry_out(msgspec.structs.replace(row, tool="set_canary_weight"), step)
             case "renew_canary_lease":
                 return target.renew(
                     epoch=epoch, digest=parameters["artifact"], lease_seconds=parameters["lease_seconds"]
                 )
             case "promote_release":
                 return target.promote(key=key, epoch=epoch, expect_version=version, digest=parameters["artifact"])
-            case "rollback_release":
+            case "rollback_release" | "abort_canary" | "rollback_deployment":
                 return target.retreat(key=key, epoch=epoch, digest_to=parameters["to"])
             case "settle_release":
                 return target.settle(epoch=epoch)
         raise TargetError(f"the local target cannot {row.tool}", code="unsupported", next_step="bywire doctor")
+
+    def _start(self, change: str) -> StartCommand:
+        start = self._intents(change).start
+        if start is None:
+            raise TargetError(
+                "bywire.yaml says no way to start the service",
+                code="start_missing",
+                next_step="add `commands.start` on the base branch",
+            )
+        return start
 
     def _configure(self, intent: ServiceIntent) -> dict[str, Any]:
         slow = [sli.threshold_ms for sli in intent.slis if sli.kind == "slow"]

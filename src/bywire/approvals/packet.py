@@ -8,9 +8,10 @@ from bywire.model.errors import EvidenceError
 from bywire.model.statement import APPROVAL, Statement, subject
 from bywire.seal import jcs
 from bywire.seal.dsse import sign_statement
-from bywire.seal.keys import SigningKey
+from bywire.seal.keys import Signer
 
 VERDICTS = ("approved", "denied")
+CHANNEL = "channel"
 REASON_CHARS_MAX = 2_000
 
 
@@ -18,8 +19,9 @@ class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One request for approval.
 
     `action` is the canonical action; `evidence` are sorted envelope digests and `evidence_digest` their JCS digest;
-    `target` is the observed target state; `plan` is the bounded plan or None; `missing`, `contrary` and `uncertain` say
-    what speaks against; `prose` is text of agents and is marked untrusted wherever it is shown.
+    `target` is the observed target state; `plan` is the bounded plan or runbook, or None; `missing`, `contrary` and
+    `uncertain` say what speaks against; `prose` is text of agents and is marked untrusted wherever it is shown.
+    `quorum` persons must agree, in one of `quorum_roles` (empty: of `approver_roles`); `gate` is the kind of gate.
     """
 
     id: str
@@ -45,21 +47,52 @@ class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uncertain: tuple[str, ...]
     prose: str
     supersedes: str = ""
+    quorum: int = 1
+    quorum_roles: tuple[str, ...] = ()
+    gate: str = ""
+    risk_flags: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    evidence_summary: tuple[str, ...] = ()
+    proposed: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON, ready for JCS."""
+        """Plain JSON, ready for JCS. What came later is left out while it says nothing: old signatures still verify."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
+        return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
 
     @property
     def digest(self) -> str:
         """SHA-256(JCS(packet)): what the approver signs."""
         return jcs.digest(self.as_json())
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles in which a person's agreement counts; empty when any does."""
+        return self.quorum_roles or self.approver_roles
 
+
+# Fields that the first packets did not have, with the values by which they say nothing.
+_LATER: dict[str, Any] = {
+    "quorum": 1,
+    "quorum_roles": (),
+    "gate": "",
+    "risk_flags": (),
+    "alternatives": (),
+    "evidence_summary": (),
+    "proposed": "",
+}
 # What must not have changed between request and use; everything else of a packet is presentation.
 TARGET_FIELDS = ("stable", "canary")
-BINDING_FIELDS = ("action_digest", "evidence_digest", "bundle_digest", "environment", "requester", "plan_digest")
+BINDING_FIELDS = (
+    "action_digest",
+    "evidence_digest",
+    "bundle_digest",
+    "environment",
+    "requester",
+    "plan_digest",
+    "quorum",
+    "quorum_roles",
+)
 
 
 def packet_id(action_digest: str, evidence_digest: str, context_digest: str, requested_at_ms: int) -> str:
@@ -93,9 +126,13 @@ def differences(approved: Packet, wanted: Packet) -> tuple[str, ...]:
     for field in BINDING_FIELDS:
         before, after = getattr(approved, field), getattr(wanted, field)
         if before != after and not (field == "action_digest" and found):
-            shown = [value[:16] if field.endswith("_digest") else value for value in (before, after)]
+            shown = [value[:16] if field.endswith("_digest") else _said(value) for value in (before, after)]
             found.append(f"{field}: approved {shown[0]}, asked {shown[1]}")
     return tuple(found)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
 
 
 def _text(value: Any) -> str:
@@ -103,9 +140,19 @@ def _text(value: Any) -> str:
 
 
 def sign_verdict(
-    packet: Packet, verdict: str, approver: str, role: str, reason: str, at_ms: int, key: SigningKey
+    packet: Packet,
+    verdict: str,
+    approver: str,
+    role: str,
+    reason: str,
+    at_ms: int,
+    key: Signer,
+    *,
+    channel: str = "",
 ) -> bytes:
     """The approval statement: the person's key over the packet's digest.
+
+    With `channel` the key is that channel's, which asserts what the person said there (RULES 19).
 
     Raises EvidenceError `approval_malformed` for an unknown verdict or an oversized reason.
     """
@@ -123,5 +170,7 @@ def sign_verdict(
         "reason": reason,
         "at_ms": at_ms,
     }
+    if channel:
+        predicate["asserted_by"] = f"{CHANNEL}:{channel}"
     statement = Statement(subject=(subject(packet.id, packet.digest),), predicateType=APPROVAL, predicate=predicate)
     return sign_statement(statement, key)

@@ -30,12 +30,29 @@ def audit() -> None:
 @click.option(
     "--trust", type=existing_file, help="The trust root to check FILE against; from the operator, not the file."
 )
+@click.option(
+    "--witness-policy",
+    type=existing_file,
+    help="Which witnesses must have cosigned FILE's checkpoint (C2SP tlog-policy); from the verifier, not the file.",
+)
+@click.option("--content", type=existing_file, help="What the entry of a tlog-proof FILE stands for.")
 @as_json_option
 @click.pass_obj
-def verify(place: Place, file: Path | None, trust: Path | None, *, as_json: bool) -> None:
-    """Verify the workspace's whole log, or an exported FILE. Exit 0 only when everything verified."""
+def verify(
+    place: Place,
+    file: Path | None,
+    trust: Path | None,
+    witness_policy: Path | None,
+    content: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Verify the workspace's whole log, or an exported FILE (bywire-proof or C2SP tlog-proof).
+
+    Exit 0 only when everything verified.
+    """
     if file is not None:
-        _verify_file(file, trust, as_json=as_json)
+        _verify_file(file, trust, witness_policy, content, as_json=as_json)
     quiet = as_json or not sys.stdout.isatty()
     with workspace(place, check=False) as opened, Progress(transient=True, disable=quiet) as bar:
         task = bar.add_task("verifying", total=None)
@@ -46,6 +63,9 @@ def verify(place: Place, file: Path | None, trust: Path | None, *, as_json: bool
         console().print(
             f"[green]verified[/]  {report.size} entries, {report.checkpoints} checkpoints, root {report.root[:16]}"
         )
+        if report.erased:
+            under = ", ".join(f"#{index}" for index in report.erased_under)
+            console().print(f"          {report.erased} erased under retention statement {under}")
     elif report.fault is not None:
         console().print(
             f"[bold red]broken[/]  entry #{report.fault.index}: {literal(report.fault.detail)} ({report.fault.kind})"
@@ -100,10 +120,13 @@ def export(place: Place, delivery: str, output: Path, *, as_json: bool) -> None:
         console().print(f"  next  bywire audit verify {literal(str(output))} --trust {literal(str(trust))}")
 
 
-def _verify_file(file: Path, trust: Path | None, *, as_json: bool) -> None:
-    report = verify_file(file, trust)
+def _verify_file(
+    file: Path, trust: Path | None, witness_policy: Path | None, content: Path | None, *, as_json: bool
+) -> None:
+    report = verify_file(file, trust, witness_policy, content)
     if as_json:
-        print_json({"ok": report.ok, "code": report.code, "message": report.message, "entries": len(report.entries)})
+        said = {"ok": report.ok, "code": report.code, "message": report.message, "entries": len(report.entries)}
+        print_json({**said, "witnesses": list(report.witnesses)})
     else:
         _print_report(report)
     finish(EXIT_OK if report.ok else EXIT_DENIED)
@@ -116,6 +139,8 @@ def _print_report(report: ProofReport) -> None:
         for proved in report.entries:
             signer = proved.signer or "log"
             out.print(f"[dim]{'#' + str(proved.index):>6}[/]  {literal(proved.entry.kind):<18} {literal(signer)}")
+        for name in report.witnesses:
+            out.print(f"witness  {literal(name)}")
         return
     out.print(f"[bold red]refused[/]  {report.code}: {literal(report.message)}")
     if report.code == "signer_untrusted":

@@ -2,7 +2,9 @@
 
 import click
 
+from bywire.adapters.sqlite_restoring import require_reconciled
 from bywire.cli.approvals import as_json_option
+from bywire.cli.incident import whoever
 from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, EXIT_ERROR, EXIT_OK, EXIT_PENDING, console, finish, print_denials, print_json
 from bywire.cli.workspace import workspace
@@ -26,8 +28,7 @@ def stop(place: Place, agent: str, service: str, *, freeze_all: bool, reason: st
         raise click.UsageError("choose one of --agent, --service and --freeze-all")
     scope = "freeze_all" if freeze_all else "agent" if agent else "service" if service else "all"
     with workspace(place) as opened:
-        user = opened.repository.user()
-        person = f"person:{user.name}" if user else "person:unknown"
+        person = whoever(opened)
         document = {"scope": scope, "target": agent or service, "by": person, "reason": reason}
         entry = opened.change_state(
             "stop",
@@ -52,6 +53,7 @@ def resume(place: Place, *, as_json: bool) -> None:
         lifted = opened.state.resume(tx, opened.clock.now_ms())  # type: ignore[arg-type]
 
     with workspace(place) as opened:
+        require_reconciled(opened.reader)
         entry = opened.change_state("resume", {"what": "all"}, lift)
     if as_json:
         print_json({"lifted": lifted, "entry": entry})

@@ -27,6 +27,7 @@ from bywire.cli.output import (
 from bywire.cli.workspace import workspace
 from bywire.delivery.state import DeliveryState, Phase
 from bywire.model.errors import ConfigError
+from bywire.wiring.approving import Reminded, remind
 from bywire.wiring.delivering import Delivering, WrittenPlan, run_to_rest
 from bywire.wiring.workspace import Workspace
 
@@ -59,11 +60,17 @@ def deliver(
         state = delivering.begin(goal, branch or opened.repository.current_branch(), dry_run=dry_run, plan=plan)
         story = Story(quiet=as_json, shown=0)
         story.resume(state)
+
+        def seen(state: DeliveryState) -> None:
+            story.tell(state)
+            if state.phase is Phase.APPROVING:
+                story.remind(remind(opened))
+
         state = run_to_rest(
             delivering,
             state,
             pause=pause,
-            seen=story.tell,
+            seen=seen,
             wait_seconds=wait_seconds,
             now_ms=opened.clock.now_ms,
         )
@@ -129,6 +136,13 @@ class Story:
                 line(event.text, event.entry, event.level)
         self._shown = len(state.events)
 
+    def remind(self, due: tuple[Reminded, ...]) -> None:
+        """Print the reminders that were recorded just now."""
+        for item in due:
+            if item.entry is not None and not self._quiet:
+                who = ", ".join(item.persons) or " or ".join(item.reminder.roles)
+                line(f"{item.reminder.approval} still waits for {who}", item.entry, "warn")
+
 
 def summary(state: DeliveryState) -> dict[str, Any]:
     """A delivery as JSON."""
@@ -138,12 +152,15 @@ def summary(state: DeliveryState) -> dict[str, Any]:
     return {**plain, "exit_code": CODES.get(state.phase, EXIT_ERROR)}
 
 
+_WORDS = {Phase.DENIED: "denied", Phase.STOPPED: "stopped", Phase.FAILED: "failed"}
+
+
 def closing(state: DeliveryState) -> None:
     """What a person needs to know at the end, and what to do next."""
     out = console()
     if state.phase in {Phase.DENIED, Phase.STOPPED, Phase.FAILED}:
         for reason in state.reasons:
-            print_denials([reason], next_for(state, str(reason.get("rule"))))
+            print_denials([reason], next_for(state, str(reason.get("rule"))), word=_WORDS[state.phase])
     if state.phase is Phase.DENIED and state.recourse:
         for patch in state.recourse.get("patches", ()):
             out.print(f"fix     {literal(patch['path'])}: {literal(patch['explanation'])}")

@@ -17,13 +17,25 @@ COMMANDS = {
     "deliver": ("bywire.cli.deliver", "Carry a change from goal to production through every gate."),
     "status": ("bywire.cli.status", "What is running, what waits, what ended."),
     "approvals": ("bywire.cli.approvals", "Requests that need a person: list, show, approve, deny."),
+    "break-glass": ("bywire.cli.break_glass", "Act without the usual approval: named, short, and answered for."),
+    "agents": ("bywire.cli.agents", "Agents: who is registered for what, their tokens, and their end."),
+    "keys": ("bywire.cli.keys", "Keys: list, rotate, revoke, and the token keys as a JWKS."),
+    "call": ("bywire.cli.call", "One action through the door, for an agent or a script."),
+    "incident": ("bywire.cli.incident", "Incident mode: open, close, list."),
     "stop": ("bywire.cli.control", "Stop everything, one agent or one service; retreats stay possible."),
     "resume": ("bywire.cli.control", "Lift every stop."),
     "rollback": ("bywire.cli.control", "Give all traffic back to the last good release."),
     "rollout": ("bywire.cli.rollout", "Rollouts: report."),
     "audit": ("bywire.cli.audit", "Verify, replay and export what was decided."),
+    "log": ("bywire.cli.log", "The transparency log: publish, prove, check, ask its witnesses."),
+    "witness": ("bywire.cli.witness", "Remember a log for somebody else: cosign its checkpoints."),
     "explain": ("bywire.cli.explain", "Why a decision was what it was."),
+    "policy": ("bywire.cli.policy", "The rules that decide: check, test, explain, diff, sign, activate, shadow."),
     "assets": ("bywire.cli.assets", "Assets of AI features: attest, as their producer."),
+    "retention": ("bywire.cli.retention", "Erase the content of old entries by destroying its keys."),
+    "backup": ("bywire.cli.backup", "Copy the workspace while it runs: signed, and verified after writing."),
+    "restore": ("bywire.cli.backup", "Put a backup in place, unless it is behind what was published."),
+    "reconcile": ("bywire.cli.reconcile", "Find changes made without bywire, and have a person answer for each."),
     "doctor": ("bywire.cli.doctor", "What this installation can and cannot promise."),
     "demo": ("bywire.cli.demo", "A real service, a real change, every gate; about two minutes."),
 }
@@ -43,7 +55,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

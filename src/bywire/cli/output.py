@@ -45,12 +45,12 @@ def denial(reason: dict[str, Any], next_command: str = "") -> tuple[str, str, st
     return rule, known["says"].format_map(values), next_command or known["next"].format_map(values)
 
 
-def print_denials(reasons: list[dict[str, Any]], next_command: str = "") -> None:
-    """Three lines for each reason."""
+def print_denials(reasons: list[dict[str, Any]], next_command: str = "", *, word: str = "denied") -> None:
+    """Three lines for each reason; `word` says how it ended, in at most seven letters."""
     out = console()
     for reason in reasons:
         rule, fact, following = denial(reason, next_command)
-        out.print(f"[bold red]denied[/]  {literal(rule)}")
+        out.print(f"[bold red]{word:<7}[/] {literal(rule)}")
         out.print(f"  fact  {literal(fact)}")
         out.print(f"  next  [cyan]{literal(following)}[/]")
 
@@ -67,6 +67,17 @@ def print_error(error: BywireError, *, as_json: bool) -> None:
         err.print(f"       {literal(text)}")
     if error.next_step:
         err.print(f"  next  [cyan]{literal(error.next_step)}[/]")
+
+
+def print_refused_policy(error: BywireError) -> None:
+    """That the operator's copy of the policy is not what decides, and why; on standard error, beside any answer."""
+    err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    first, *more = error.message.splitlines() or [""]
+    err.print(f"[yellow]policy[/]  the operator's copy is not in force ({error.code}): {literal(first)}")
+    for text in more:
+        err.print(f"        {literal(text)}")
+    err.print("        the last good policy decides")
+    err.print(f"  next  [cyan]{literal(error.next_step)}[/]")
 
 
 def line(text: str, entry: int = -1, level: str = "info") -> None:

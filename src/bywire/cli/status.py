@@ -11,7 +11,9 @@ from bywire.cli.output import console, line, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.delivery.state import DeliveryState
 from bywire.model.errors import ConfigError, TargetError
+from bywire.wiring.breaking_glass import unsettled_glass
 from bywire.wiring.delivering import deliveries
+from bywire.wiring.reconciling import recorded_findings
 from bywire.wiring.workspace import Workspace
 
 
@@ -25,12 +27,30 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
         states = deliveries(opened)
         target = _target(opened)
         stops = opened.state.stops()
+        unexplained = [item.finding.id for item in recorded_findings(opened) if not item.owner]
+        incidents = opened.state.incidents()
+        broken = unsettled_glass(opened)
     if delivery:
         _one(states, delivery, as_json=as_json)
     elif as_json:
-        print_json({"deliveries": [_brief(state) for state in states], "target": target, "stops": stops})
+        print_json(
+            {
+                "deliveries": [_brief(state) for state in states],
+                "target": target,
+                "stops": stops,
+                "unexplained": unexplained,
+                "incidents": incidents,
+                "break_glass": [{"id": item.id, "person": item.person, "state": item.state} for item in broken],
+            }
+        )
     else:
-        _all(states, target, stops)
+        for item in incidents:
+            said = literal(f"by {item['person']}: {item['reason']}. End it: bywire incident close")
+            console().print(f"[bold red]incident[/] mode is on {said}")
+        for glass in broken:
+            said = literal(f"{glass.id} of {glass.person} is {glass.state}; see bywire break-glass list")
+            console().print(f"[bold red]broken[/]   {said}")
+        _all(states, target, stops, unexplained)
 
 
 def _one(states: list[DeliveryState], delivery: str, *, as_json: bool) -> None:
@@ -45,12 +65,17 @@ def _one(states: list[DeliveryState], delivery: str, *, as_json: bool) -> None:
     closing(state)
 
 
-def _all(states: list[DeliveryState], target: dict[str, Any], stops: list[dict[str, Any]]) -> None:
+def _all(
+    states: list[DeliveryState], target: dict[str, Any], stops: list[dict[str, Any]], unexplained: list[str]
+) -> None:
     out = console()
     for stop in stops:
         what = f"{stop['scope']} {stop['target']}".strip()
         said = literal(f"{what} by {stop['person']}: {stop['reason']}. Lift it: bywire resume")
         out.print(f"[bold red]stopped[/]  {said}")
+    if unexplained:
+        count = f"{len(unexplained)} change{'s' if len(unexplained) > 1 else ''} without bywire"
+        out.print(f"[bold red]finding[/]  {count}, and nobody answers for it: bywire reconcile")
     stable, canary = target.get("stable"), target.get("canary")
     if "error" in target:
         out.print(f"target   [bold red]{literal(target['error'])}[/]")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from bywire.cli.main import Place
+from bywire.cli.output import print_refused_policy
 from bywire.wiring.workspace import Workspace, open_workspace, workspace_lock
 
 
@@ -19,4 +20,6 @@ def workspace(place: Place, *, take_over: bool = False, check: bool = True, lock
         try:
             yield opened
         finally:
+            if opened.policies.refused is not None:
+                print_refused_policy(opened.policies.refused)
             opened.close()

@@ -194,6 +194,8 @@ def render_operator(
         "# How builds and tests are run; limits not written here keep their defaults.",
         f"isolation: {{path: {_flow(search_path or Isolation().path)}}}",
         "",
+        "gates:  # who must agree, by risk tier; `multi-signer` with `count: 2` once three people can approve",
+        "  high: {kind: single}",
         "# freeze_windows:  # no production change in between",
         "#  - {start: 2026-12-20T00:00:00Z, end: 2027-01-02T00:00:00Z}",
     ]

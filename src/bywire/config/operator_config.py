@@ -7,8 +7,11 @@ was misspelt is a limit that is not there. The published JSON Schema is `bywire/
 from datetime import datetime
 from typing import Any
 
+from bywire.config.connections import connections
+from bywire.config.gates import read_change_windows, read_gates, read_reminders, read_tool_rates
 from bywire.config.reading import Node, read_optional
 from bywire.config.service_intent import NAME
+from bywire.config.witnesses import read_witnessing
 from bywire.model.operator import TIERS, Isolation, JudgeLimits, Limits, OperatorConfig, Person
 
 FILE_NAME = "operator.yaml"
@@ -26,7 +29,9 @@ GIB = 2**30
 
 KEYS = (
     "version", "service", "environment", "base_branch", "criticality", "tier_floor", "agents_owner", "people", "limits",
-    "judge", "isolation", "freeze_windows",
+    "judge", "isolation", "freeze_windows", "gates", "tool_rates", "change_windows", "reminders",
+    "connections",
+    "witnesses", "witness_quorum", "witness_lag_entries",
 )  # fmt: skip
 
 # Bounds of every number a person may set: name -> (least, most). Ratios are 0..1; a bound keeps a limit a limit.
@@ -83,6 +88,12 @@ def parse(value: Any, source: str) -> OperatorConfig:
         judge=read_optional(fields, "judge", _judge, absent.judge),
         isolation=read_optional(fields, "isolation", _isolation, absent.isolation),
         freeze_windows=read_optional(fields, "freeze_windows", _windows, ()),
+        connections=read_optional(fields, "connections", connections, ()),
+        witnessing=read_witnessing(fields),
+        gates=read_optional(fields, "gates", lambda node: read_gates(node, people, ROLES), absent.gates),
+        tool_rates=read_optional(fields, "tool_rates", read_tool_rates, absent.tool_rates),
+        change_windows=read_optional(fields, "change_windows", read_change_windows, absent.change_windows),
+        reminders=read_optional(fields, "reminders", lambda node: read_reminders(node, ROLES), absent.reminders),
     )
 
 
@@ -171,14 +182,15 @@ def _windows(node: Node) -> tuple[tuple[int, int], ...]:
     found = []
     for item in node.items("windows", least=0, most=WINDOWS_MAX):
         fields = item.fields(("start", "end"), required=("start", "end"))
-        start, end = _instant_ms(fields["start"]), _instant_ms(fields["end"])
+        start, end = instant_ms(fields["start"]), instant_ms(fields["end"])
         if end <= start:
             raise fields["end"].expected("a time after the start")
         found.append((start, end))
     return tuple(found)
 
 
-def _instant_ms(node: Node) -> int:
+def instant_ms(node: Node) -> int:
+    """A time with its zone (RFC 3339), in ms since the epoch."""
     what = "a time with its zone (RFC 3339) such as 2026-12-20T00:00:00Z"
     pattern = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)"
     try:

@@ -153,6 +153,21 @@ class Node:
                 seen.append(item)
         return [self.at(index, item) for index, item in enumerate(self.value)]
 
+    def mapping(self, what: str, *, pattern: str, most: int) -> dict[str, "Node"]:
+        """The children of a mapping whose keys are names that `pattern` matches; at most `most` of them."""
+        if not isinstance(self.value, Mapping) or len(self.value) > most:
+            raise self.expected(f"a mapping of at most {most} {what}")
+        for key in self.value:
+            if not isinstance(key, str) or re.fullmatch(pattern, key) is None:
+                raise self.refuse(f"{describe(key)} is no name for one of the {what}")
+        return {key: self.at(key, value) for key, value in self.value.items()}
+
+    def boolean(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            raise self.expected("true or false")
+        return self.value
+
     def text(self, what: str = "text", *, pattern: str = "", least: int = 1, most: int = TEXT_MAX) -> str:
         """A string of bounded length without NUL; `pattern` must match all of it, `what` says it in words."""
         if not isinstance(self.value, str):

@@ -143,6 +143,9 @@ def _tell(state: DeliveryState, seen: WorkDone | Asked, rollout: RolloutState, n
         return note(
             state, now_ms, f"{seen.tool} {seen.status}: {(seen.error or {}).get('message', '')}", seen.entry, "bad"
         )
+    if seen.status == "pending" and seen.approval_id != state.approval_id:
+        text = f"{seen.tool} waits for a person: bywire approvals show {seen.approval_id}; exposure stays where it is"
+        return note(msgspec.structs.replace(state, approval_id=seen.approval_id), now_ms, text, seen.entry, "warn")
     if seen.status != "committed" or seen.replayed:
         return state
     if seen.tool == "set_canary_weight" and rollout.plan.steps:

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
+from bywire.gateway.condition import Condition
 from bywire.model.action import ActionRequest
 from bywire.model.errors import BywireError
 from bywire.seal import jcs
@@ -33,11 +34,22 @@ class Idempotency(StrEnum):
     NONE = "none"
 
 
+class Reversibility(StrEnum):
+    """What undoing a tool's effect takes (seed 001, 11.1): nothing special, a second effect, or it cannot be done."""
+
+    REVERSIBLE = "reversible"
+    COMPENSATABLE = "compensatable"
+    IRREVERSIBLE = "irreversible"
+
+
 class Contract(msgspec.Struct, frozen=True):
     """One tool. `deadline_seconds` bounds its execution; `executor` names who carries it out.
 
     `uses_grant` False: the call keeps what a grant allowed before, so it needs the grant and leaves its uses alone.
-    `undo` and `expected` go into the packet.
+    `undo` and `expected` go into the packet. `preconditions` are asked of the target before the decision,
+    `postconditions` after the effect. `key_template` derives the idempotency key from parameters, so that a loop asks
+    for the same thing once. `untrusted_output`: what it returns is text that somebody else wrote (RULES 22).
+    `credential` names what the executor needs at execution, `rate_per_hour` 0 means no rate of its own.
     """
 
     name: str
@@ -52,6 +64,22 @@ class Contract(msgspec.Struct, frozen=True):
     deadline_seconds: int = 60
     undo: str = ""
     expected: str = ""
+    reversibility: Reversibility = Reversibility.REVERSIBLE
+    preconditions: tuple[Condition, ...] = ()
+    postconditions: tuple[Condition, ...] = ()
+    key_template: str = ""
+    untrusted_output: bool = False
+    credential: str = ""
+    rate_per_hour: int = 0
+
+    @property
+    def tells_others_words(self) -> bool:
+        """Whether its answer is somebody else's text: an untrusted read's, or a platform's that takes a credential."""
+        return self.untrusted_output or bool(self.credential)
+
+    def key_for(self, values: dict[str, Any]) -> str:
+        """The idempotency key that the template and the call's parameters give; empty without a template."""
+        return self.key_template.format_map(values) if self.key_template else ""
 
 
 class ContractError(BywireError):

@@ -1,6 +1,7 @@
 """The tools of the delivery flow, one contract each."""
 
-from bywire.gateway.contract import DIGEST_OR_NONE, SEGMENTS, SHA256, Contract, Idempotency, parameters
+from bywire.gateway.condition import Comparison, Condition
+from bywire.gateway.contract import DIGEST_OR_NONE, SEGMENTS, SHA256, Contract, Idempotency, Reversibility, parameters
 
 _TEXT = {"type": "string", "maxLength": 512}
 _WEIGHT = {"type": "integer", "minimum": 0, "maximum": 100}
@@ -22,6 +23,9 @@ _FILES = {
         "properties": {"path": _TEXT, "sha256": SHA256},
     },
 }
+_IS_CANARY = Condition("artifact_is_canary", "canary", Comparison.EQUALS, parameter="artifact")
+_IS_STABLE = Condition("artifact_is_stable", "stable", Comparison.EQUALS, parameter="artifact")
+_WITHIN_WEIGHT = Condition("weight_not_above", "weight", Comparison.AT_MOST, parameter="weight")
 _PLAN = parameters(
     {
         "service": _TEXT,
@@ -79,6 +83,7 @@ CONTRACTS: tuple[Contract, ...] = (
         deadline_seconds=120,
         undo="none needed",
         expected="the release's own warm-up has run",
+        preconditions=(_IS_CANARY,),
     ),
     Contract(
         "set_canary_weight",
@@ -87,6 +92,8 @@ CONTRACTS: tuple[Contract, ...] = (
         parameters({"artifact": SHA256, "weight": _WEIGHT, "segments": SEGMENTS, "lease_seconds": _LEASE}),
         undo="bywire rollback, or let the lease run out",
         expected="traffic share of the canary changes",
+        preconditions=(_IS_CANARY,),
+        postconditions=(_IS_CANARY, _WITHIN_WEIGHT),
     ),
     Contract(
         "renew_canary_lease",
@@ -96,6 +103,7 @@ CONTRACTS: tuple[Contract, ...] = (
         uses_grant=False,
         undo="let the lease run out",
         expected="the canary keeps its share",
+        preconditions=(_IS_CANARY,),
     ),
     Contract(
         "promote_release",
@@ -104,6 +112,9 @@ CONTRACTS: tuple[Contract, ...] = (
         parameters({"artifact": SHA256}),
         undo="bywire rollback",
         expected="the canary becomes stable",
+        reversibility=Reversibility.COMPENSATABLE,
+        preconditions=(_IS_CANARY,),
+        postconditions=(_IS_STABLE,),
     ),
     Contract(
         "rollback_release",
@@ -113,6 +124,10 @@ CONTRACTS: tuple[Contract, ...] = (
         exposure_reducing=True,
         undo="deliver again",
         expected="all traffic on the last good release",
+        postconditions=(
+            Condition("to_is_stable", "stable", Comparison.EQUALS, parameter="to"),
+            Condition("no_canary", "canary", Comparison.EQUALS, value=""),
+        ),
     ),
     Contract(
         "settle_release",

@@ -6,8 +6,11 @@ import msgspec
 
 from bywire.approvals.grant import Grant, grant_facts
 from bywire.approvals.packet import evidence_digest
-from bywire.gateway.contract import Contract
-from bywire.gateway.ports import StateSnapshot
+from bywire.approvals.windows import open_window
+from bywire.gateway.asking import Asked
+from bywire.gateway.contract import Reversibility
+from bywire.gateway.ports import Debit, StateSnapshot
+from bywire.identity.registration import Registration, registration_facts
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import CanonicalAction
 from bywire.model.operator import OperatorConfig
@@ -32,6 +35,8 @@ def operator_facts(operator: OperatorConfig, trust: TrustRoot) -> dict[str, Any]
             if key.role is KeyRole.BUILDER and key.valid_at(None)
         },
         "approver_roles": sorted({role for person in operator.people for role in person.roles}),
+        "gates": {tier: msgspec.to_builtins(gate) for tier, gate in sorted(operator.gates.items())},
+        "tool_rates": dict(sorted(operator.tool_rates.items())),
     }
 
 
@@ -41,8 +46,9 @@ def role_held(operator: OperatorConfig, person_id: str, claimed: str) -> str:
     return claimed if person is not None and claimed in person.roles else ""
 
 
-def action_facts(action: CanonicalAction, contract: Contract | None, *, dry_run: bool) -> dict[str, Any]:
+def action_facts(asked: Asked) -> dict[str, Any]:
     """The action's part of the input. An unknown tool has category `unknown`, which nothing allows."""
+    action, contract = asked.action, asked.contract
     return {
         "tool": action.tool,
         "category": contract.category if contract else UNKNOWN_CATEGORY,
@@ -53,25 +59,45 @@ def action_facts(action: CanonicalAction, contract: Contract | None, *, dry_run:
         "evidence": list(action.evidence),
         "plan": action.plan,
         "change": action.change,
-        "dry_run": dry_run,
+        "dry_run": asked.request.dry_run,
+        "unmet_preconditions": list(asked.unmet),
+        "undo": str(contract.reversibility) if contract else str(Reversibility.IRREVERSIBLE),
+        # What a session that read untrusted text asks for carries its label (RULES 22).
+        "integrity": asked.snapshot.session.integrity,
     }
 
 
-def state_facts(
-    snapshot: StateSnapshot, operator: OperatorConfig, now_ms: int, target: dict[str, Any]
-) -> dict[str, Any]:
-    """Named state: stop, freeze, bundle, budget, session integrity, what the target says."""
+def debits(asked: Asked, operator: OperatorConfig, registration: Registration | None) -> tuple[Debit, ...]:
+    """Every count that this action would use up: the principal's, the tool's, and the principal's for the tool."""
+    tool, principal = asked.action.tool, asked.action.principal
+    own = operator.tool_rates.get(tool, asked.contract.rate_per_hour if asked.contract else 0)
+    rates = registration.tool_rates if registration else {}
+    allowed = registration.actions_per_hour if registration else None
+    hourly = operator.limits.actions_per_hour if allowed is None else min(allowed, operator.limits.actions_per_hour)
+    found = [Debit(scope=f"principal:{principal}", limit=hourly)]
+    if own:
+        found.append(Debit(scope=f"tool:{tool}", limit=own))
+    if tool in rates:
+        found.append(Debit(scope=f"principal:{principal}|tool:{tool}", limit=rates[tool]))
+    return tuple(found)
+
+
+def state_facts(asked: Asked, operator: OperatorConfig, limits: list[dict[str, Any]]) -> dict[str, Any]:
+    """Named state: stop, freeze, windows, bundle, counts, session integrity, what the target says."""
+    snapshot, now_ms = asked.snapshot, asked.now_ms
     spent = snapshot.budget_used if snapshot.budget_hour == now_ms // HOUR_MS else 0
     return {
         "stop": snapshot.stopped,
         "stop_epoch": snapshot.stop_epoch,
         "freeze_all": snapshot.freeze_all,
         "freeze_window": any(start <= now_ms < end for start, end in operator.freeze_windows),
+        "change_window": open_window(operator.change_windows, now_ms),
         "incident_mode": snapshot.incident_mode,
         "bundle_digest": snapshot.bundle_digest,
         "session": {"integrity": snapshot.session.integrity},
         "budget": {"observed": spent, "limit": operator.limits.actions_per_hour},
-        "target": target,
+        "limits": limits,
+        "target": asked.target,
     }
 
 
@@ -83,10 +109,21 @@ def grant_input(
         return None
     facts = grant_facts(grant, evidence_digest=evidence_digest(action.evidence), uses_left=uses_left, revoked=revoked)
     facts["approver_role"] = role_held(operator, grant.approver, grant.approver_role)
+    for approval in facts["approvals"]:
+        approval["role"] = role_held(operator, approval["approver"], approval["role"])
     return facts
 
 
-def principal_facts(snapshot: StateSnapshot) -> dict[str, Any]:
-    """Who asks; the built-in role is the name behind the kind."""
+def principal_facts(
+    snapshot: StateSnapshot, operator: OperatorConfig, registration: Registration | None
+) -> dict[str, Any]:
+    """Who asks; the built-in role is the name behind the kind, the roles of a person are the operator's word."""
     principal = snapshot.session.principal
-    return {"id": principal.id, "kind": str(principal.kind), "owner": principal.owner, "role": principal.name}
+    return {
+        "id": principal.id,
+        "kind": str(principal.kind),
+        "owner": principal.owner,
+        "role": principal.name,
+        "roles": [role for person in operator.people if person.id == principal.id for role in person.roles],
+        "registration": registration_facts(registration),
+    }

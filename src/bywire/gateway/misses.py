@@ -6,8 +6,19 @@ _TOLD = {
     "state.deadline_passed": ("the action's deadline passed before it could begin", "run the same command again"),
     "state.bundle_changed": ("another policy became active after this was decided", "run the same command again"),
     "state.session_changed": ("the agent's session was revoked or lost its integrity", "run the same command again"),
+    "state.witness_overdue": (
+        "too few witnesses have seen the log lately, so nothing new is exposed",
+        "bywire log witnesses; retreats stay possible",
+    ),
+    "break_glass.used_or_expired": (
+        "the broken glass was used up, closed or has expired",
+        "bywire break-glass list",
+    ),
     "state.fenced": ("another bywire process took over this workspace", "bywire status; that process goes on"),
-    "state.budget_spent": ("this agent used up its actions for the hour", "wait, or raise limits.actions_per_hour"),
+    "state.budget_spent": (
+        "a count of actions for the hour is used up",
+        "wait for the next hour, or raise the limit it names",
+    ),
     "approval.used_or_expired": (
         "the approval was used up, revoked or has expired",
         "run the same command for a new one",

@@ -6,13 +6,16 @@ import msgspec
 
 from bywire.approvals.grant import Grant
 from bywire.approvals.packet import Packet, differences, evidence_digest, packet_id
+from bywire.approvals.showing import alternatives, evidence_summary, proposed_state, risk_flags
 from bywire.gateway.canonical import action_json
 from bywire.gateway.contract import Contract
+from bywire.identity.session import TRUSTED
 from bywire.model.action import CanonicalAction
 from bywire.model.decision import Decision
 from bywire.seal import jcs
 
-PLAN_TOOL = "start_rollout"
+# Their approval is a standing grant: for the steps of a rollout, or of a runbook.
+PLAN_TOOLS = frozenset({"start_rollout", "start_runbook"})
 
 
 def build_packet(
@@ -21,13 +24,13 @@ def build_packet(
     decision: Decision,
     policy_input: dict[str, Any],
     *,
-    ttl_seconds: int,
+    expires_at_ms: int,
     prose: str = "",
 ) -> Packet:
     """The packet for one action that needs a person. Pure: the same question gives the same packet."""
     now_ms = policy_input["now_ms"]
     bound = evidence_digest(action.evidence)
-    plan = dict(action.parameters) if action.tool == PLAN_TOOL else None
+    plan = dict(action.parameters) if action.tool in PLAN_TOOLS else None
     required = next((item for item in decision.obligations if item.get("kind") == "approval"), {})
     judged = next((item for item in decision.obligations if item.get("kind") == "tier"), {})
     return Packet(
@@ -46,21 +49,30 @@ def build_packet(
         tier=str(required.get("tier") or judged.get("tier", "high")),
         approver_roles=tuple(required.get("roles", ())),
         requested_at_ms=now_ms,
-        expires_at_ms=now_ms + ttl_seconds * 1000,
+        expires_at_ms=expires_at_ms,
         undo=contract.undo,
         expected=contract.expected,
         missing=_missing(policy_input.get("facts", {})),
         contrary=_contrary(policy_input.get("facts", {})),
-        uncertain=_uncertain(policy_input.get("facts", {})),
+        uncertain=(*_tainted(policy_input), *_uncertain(policy_input.get("facts", {}))),
         prose=prose,
+        quorum=int(required.get("count", 1)),
+        quorum_roles=tuple(required.get("roles", ())),
+        gate=str(required.get("gate", "")),
+        risk_flags=risk_flags(decision.obligations),
+        alternatives=alternatives(action.tool, contract.undo),
+        evidence_summary=evidence_summary(policy_input.get("facts", {})),
+        proposed=proposed_state(dict(action_json(action))),
     )
 
 
-def superseding(packet: Packet, previous: Grant) -> Packet:
+def superseding(packet: Packet, previous: Grant, *, revoked: bool = False) -> Packet:
     """`packet` with what the last verdict on it said and what changed since, under a name of its own."""
     changed = differences(previous.packet, packet)
     if previous.verdict == "denied":
         changed = (f"{previous.approver} denied this before: {previous.reason or 'no reason given'}", *changed)
+    if revoked:
+        changed = (f"{previous.id}, an approval of this by {previous.approver}, was revoked", *changed)
     return msgspec.structs.replace(
         packet,
         id=packet_id(packet.action_digest, packet.evidence_digest, previous.packet.digest, packet.requested_at_ms),
@@ -83,6 +95,12 @@ def _contrary(facts: dict[str, Any]) -> tuple[str, ...]:
         )
     found += [f"earlier rollout of this artifact: {text}" for text in facts.get("earlier_rollouts", ())]
     return tuple(found)
+
+
+def _tainted(policy_input: dict[str, Any]) -> tuple[str, ...]:
+    if policy_input["state"]["session"]["integrity"] == TRUSTED:
+        return ()
+    return ("asked by a session that read untrusted text: its parameters may be somebody else's words",)
 
 
 def _uncertain(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from bywire.approvals.candidate import Candidate
 from bywire.approvals.packet import Packet
+from bywire.identity.registration import Registration
 from bywire.identity.session import Session
 from bywire.model.decision import Decision, Outcome
 
@@ -25,6 +27,13 @@ class StateSnapshot(msgspec.Struct, frozen=True):
     budget_used: int = 0
 
 
+class Debit(msgspec.Struct, frozen=True):
+    """One count that an effect uses up: at most `limit` in the hour, for whoever or whatever `scope` names."""
+
+    scope: str
+    limit: int
+
+
 class Intent(msgspec.Struct, frozen=True):
     """Everything the intent transaction checks and writes. Times are ms since the epoch."""
 
@@ -40,7 +49,7 @@ class Intent(msgspec.Struct, frozen=True):
     stop_epoch: int
     bundle_digest: str
     grant_id: str
-    budget_limit: int
+    debits: tuple[Debit, ...]
     exposure_reducing: bool
     now_ms: int
     deadline_ms: int
@@ -49,6 +58,8 @@ class Intent(msgspec.Struct, frozen=True):
     decision: Decision
     decision_envelope: bytes
     grant_uses: int = 1
+    break_glass_id: str = ""
+    sealed: bytes = b""
 
 
 class IntentRow(msgspec.Struct, frozen=True):
@@ -69,6 +80,7 @@ class IntentRow(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     decision: Decision
     outcome: Outcome | None
+    sealed: bytes = b""
 
 
 # A miss that is none: the same call was journalled by somebody else in the meantime.
@@ -89,20 +101,28 @@ class Journal(Protocol):
     def commit_intent(self, intent: Intent) -> IntentRow | Miss: ...
     def settle(self, key: str, outcome: Outcome, envelope: bytes, now_ms: int) -> int: ...
     def record(self, kind: str, envelope: bytes, change: str, now_ms: int) -> int: ...
+    def record_document(self, kind: str, document: dict[str, Any], change: str, now_ms: int) -> int: ...
     def note_read(self, document: dict[str, Any], now_ms: int) -> None: ...
     def open_intents(self) -> tuple[IntentRow, ...]: ...
+    def decision_of(self, key: str) -> tuple[int, bytes] | None:
+        """(ledger index, envelope) of the decision that an intent was committed with."""
+        ...
+
+    def withdrawn(self, row: IntentRow) -> bool:
+        """Whether its session or its approval was revoked since."""
+        ...
 
 
 class ApprovalStore(Protocol):
     """Pending packets and verified verdicts."""
 
     def pending(self, packet: Packet) -> int: ...
-    def find(self, *, action_digest: str, plan_digest: str) -> tuple[tuple[Packet, bytes | None, int, bool], ...]:
-        """(packet, verdict envelope or None, uses left, revoked) for each candidate, newest first."""
+    def find(self, *, action_digest: str, plan_digest: str) -> tuple[Candidate, ...]:
+        """What was asked about this action, or about the plan it runs under; newest first."""
         ...
 
-    def decided_before(self, packet: Packet) -> bytes | None:
-        """The newest verdict on a request for the same tool, change, service and environment by the same requester."""
+    def decided_before(self, packet: Packet) -> tuple[Candidate, ...]:
+        """The newest decided request for the same tool, change, service and environment by the same requester."""
         ...
 
 
@@ -111,6 +131,41 @@ class NamedState(Protocol):
 
     def snapshot(self, session_id: str, service: str) -> StateSnapshot: ...
     def frozen(self) -> bool: ...
+    def used(self, scope: str, hour: int) -> int:
+        """How much of a scope's hourly count is used."""
+        ...
+
+    def taint(self, session_id: str) -> None:
+        """Lower the integrity of a session and of all that inherit from it, durably (RULES 22)."""
+        ...
+
+
+class Sessions(Protocol):
+    """Reads tokens."""
+
+    def session_of(self, token: str, now_ms: int) -> str:
+        """The session id of an authentic token that has not expired. Raises EvidenceError."""
+        ...
+
+
+class Standing(Protocol):
+    """What stands beside the state, each verified with its signature before it is told."""
+
+    def registration(self, principal: str) -> Registration | None:
+        """What the agent is registered for; None for people, workloads and whoever is not registered."""
+        ...
+
+    def shadows(self, now_ms: int) -> list[dict[str, Any]]:
+        """Rules in shadow mode (RULES 28)."""
+        ...
+
+    def unwitnessed(self) -> dict[str, Any] | None:
+        """Why nothing new may be exposed, when too few witnesses have seen the log (RULES 24)."""
+        ...
+
+    def break_glass(self, principal: str, tool: str, now_ms: int) -> dict[str, Any] | None:
+        """The broken glass that lets this principal use this tool, if any."""
+        ...
 
 
 class ChangeFacts(Protocol):
@@ -141,6 +196,39 @@ class Executor(Protocol):
 
     def query(self, row: IntentRow) -> dict[str, Any] | None:
         """What the target knows about the key: its recorded result, or None when it never happened."""
+        ...
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """A credential for one action. `origin` is the only place it may go to; `minted` means made for this action."""
+
+    name: str
+    value: str
+    origin: str
+    expires_at_ms: int
+    minted: bool
+
+    def __repr__(self) -> str:
+        return f"Credential({self.name!r}, origin={self.origin!r})"
+
+
+class CredentialedExecutor(Executor, Protocol):
+    """An executor that needs a credential for what it carries out. It never keeps one."""
+
+    def execute_with(self, row: IntentRow, parameters: dict[str, Any], credential: Credential) -> dict[str, Any]:
+        """As `execute`, with the credential that was issued for this very action."""
+        ...
+
+
+class Credentials(Protocol):
+    """Issues credentials after the decision, chosen by contract and environment (RULES 23)."""
+
+    def issue(self, name: str, row: IntentRow, now_ms: int) -> Credential:
+        """Raises TargetError `credential_unavailable`."""
+        ...
+
+    def for_read(self, name: str) -> Credential:
+        """For one read. Raises TargetError `credential_unavailable`."""
         ...
 
 

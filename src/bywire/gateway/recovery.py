@@ -2,8 +2,9 @@
 
 `native`: the target knows the key, so the call is sent again. `queryable`: the target is asked, then the intent is
 settled or carried out. `none`: it stays unknown until a person settles it (RULES 12). A target that cannot be fenced is
-left alone until the old call's deadline has passed (RULES 13). After a stop only exposure-reducing calls go out again,
-after freeze-all none (RULES 16).
+left alone until the old call's deadline has passed (RULES 13). After a stop, or when its session or approval was
+revoked, only exposure-reducing calls go out again, after freeze-all none (RULES 16). A row goes out again only as the
+log's own key signed that it may (RULES 4).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from bywire.gateway.contract import Catalogue, Contract, Idempotency
 from bywire.gateway.door import Door
 from bywire.gateway.ports import Clock, Executor, IntentRow, Journal
 from bywire.model.decision import Outcome, OutcomeStatus
-from bywire.model.errors import BywireError
+from bywire.model.errors import BywireError, EvidenceError
 
 
 def recover(
@@ -28,7 +29,8 @@ def recover(
     frozen = door.frozen()
     for row in journal.open_intents():
         contract = catalogue.find(row.tool)
-        may_send = contract is not None and not frozen and (contract.exposure_reducing or not stopped(row))
+        free = contract is not None and (contract.exposure_reducing or not (stopped(row) or journal.withdrawn(row)))
+        may_send = free and not frozen and door.was_decided(row)
         settled.append((row, _settle(door, row, contract, executors, clock.now_ms(), may_send=may_send)))
     return tuple(settled)
 
@@ -47,7 +49,9 @@ def _settle(
         return unknown
     if not contract.fenced and now_ms < row.deadline_ms:
         return unknown
-    executor = executors[contract.executor]
+    executor = executors.get(contract.executor)
+    if executor is None:
+        return unknown
     if contract.idempotency is Idempotency.QUERYABLE:
         try:
             result = executor.query(row)
@@ -61,7 +65,12 @@ def _settle(
                 result=door.redacted(result),
             )
             return door.settle(row, done, {"recovered": "asked the target"}, None)
-    # Redacted parameters stand for secrets that are gone: nothing can be sent again.
-    if not may_send or row.request["redacted"]:
+    if not may_send:
         return unknown
-    return door.carry_out(row, row.request["parameters"], {"recovered": "sent again under the same key"}, None)
+    try:
+        raw = door.raw_parameters(row)
+    except EvidenceError:
+        return unknown
+    if raw is None:  # redacted parameters stand for secrets that are gone: nothing can be sent again
+        return unknown
+    return door.carry_out(row, raw, {"recovered": "sent again under the same key"}, None)

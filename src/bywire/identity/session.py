@@ -1,7 +1,8 @@
 """Sessions: an agent proves its key once, then calls with a short token bound to principal and run.
 
-Session ids are issued here, never by the caller. The token is id + HMAC-SHA256 under the workspace key; comparing it is
-constant-time, and revoking the session in the state store ends it at once.
+Session ids are issued here, never by the caller, and a session belongs to one workspace. The token made here is for
+callers in this process: id + HMAC-SHA256 under the workspace key, compared in constant time. What leaves the process is
+a JWT (see `tokens`). Revoking the session in the state store ends both at once.
 """
 
 import hashlib
@@ -17,26 +18,46 @@ from bywire.model.statement import Statement, predicate_type, subject
 from bywire.seal import jcs
 from bywire.seal.digest import sha256_hex
 from bywire.seal.dsse import sign_statement, unverified_statement, verify_statement
-from bywire.seal.keys import SigningKey
+from bywire.seal.keys import Signer
 
 SESSION_REQUEST = predicate_type("session-request")
 REQUEST_AGE_MS_MAX = 60_000
+TRUSTED, TAINTED = "trusted", "tainted"
 _ROLE_OF_KIND = {PrincipalKind.AGENT: KeyRole.AGENT, PrincipalKind.WORKLOAD: KeyRole.BUILDER}
 _AGAIN = "open a new session with the principal's own key"
 
 
 class Session(msgspec.Struct, frozen=True):
-    """An open session. `integrity` is `trusted` or `tainted` and never rises (RULES 22)."""
+    """An open session. `integrity` is `trusted` or `tainted` and never rises (RULES 22).
+
+    `workspace` is the origin of the workspace that opened it, `parent` the session it was opened from, or empty;
+    `key_id` is the key that asked for it, known only while it is being opened.
+    """
 
     id: str
     principal: Principal
     run: str
     integrity: str = "trusted"
+    workspace: str = ""
+    parent: str = ""
+    key_id: str = ""
 
 
-def request_session(principal: str, run: str, nonce: str, now_ms: int, key: SigningKey) -> bytes:
-    """The signed request by which `principal` asks for a session in `run`."""
-    predicate = {"principal": principal, "run": run, "nonce": nonce, "at_ms": now_ms}
+def request_session(
+    principal: str, run: str, nonce: str, now_ms: int, key: Signer, *, workspace: str, parent: str = ""
+) -> bytes:
+    """The signed request by which `principal` asks for a session in `run` of the workspace with this origin.
+
+    `parent` is the session it works for, or empty. A lie about it cannot raise anything: the parent must exist.
+    """
+    predicate = {
+        "principal": principal,
+        "run": run,
+        "nonce": nonce,
+        "at_ms": now_ms,
+        "workspace": workspace,
+        "parent": parent,
+    }
     return sign_statement(
         Statement(
             subject=(subject("session", sha256_hex(jcs.canonical(predicate))),),
@@ -63,8 +84,17 @@ def open_session(envelope: bytes, trust: TrustRoot, now_ms: int, workspace_key: 
     request = msgspec.convert(verified.statement.predicate, _SessionRequest)
     if verified.statement.predicateType != SESSION_REQUEST or not 0 <= now_ms - request.at_ms <= REQUEST_AGE_MS_MAX:
         raise EvidenceError("the session request is stale", code="session_refused", next_step=_AGAIN)
+    if request.workspace != trust.origin:
+        raise EvidenceError("the session request is for another workspace", code="session_refused", next_step=_AGAIN)
     session_id = "se-" + jcs.digest(verified.statement.predicate)[:24]
-    session = Session(id=session_id, principal=principal, run=request.run)
+    session = Session(
+        id=session_id,
+        principal=principal,
+        run=request.run,
+        workspace=request.workspace,
+        parent=request.parent,
+        key_id=verified.key_id,
+    )
     return session, session_token(session_id, workspace_key)
 
 
@@ -89,6 +119,8 @@ class _SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run: _Short
     nonce: _Short
     at_ms: int
+    workspace: _Short
+    parent: Annotated[str, msgspec.Meta(max_length=64)]
 
 
 def _claimed(envelope: bytes) -> _SessionRequest:

@@ -5,7 +5,7 @@ key's role fixes the kind of principal it may speak for.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from bywire.model.errors import EvidenceError
 from bywire.model.principal import KeyRole, Principal, PrincipalKind
 from bywire.seal import jcs
-from bywire.seal.keys import VerifyKey
+from bywire.seal.keys import VerifyKey, verify_key
 
 TRUST_BYTES_MAX = 1_048_576
 KEYS_MAX = 1_024
@@ -21,12 +21,15 @@ _FIX = "get the trust root again from the operator, over a channel you trust"
 
 # A name becomes part of idempotency keys and file names: one that could be read in two ways is none.
 _NAME = re.compile(r"[^\W_][\w.@+-]{0,127}")
+_APPLICATION = re.compile(r"ssh:[\x21-\x7e]{0,64}")
 
 KIND_OF_ROLE = {
     KeyRole.AGENT: PrincipalKind.AGENT,
     KeyRole.APPROVER: PrincipalKind.PERSON,
     KeyRole.BUILDER: PrincipalKind.WORKLOAD,
+    KeyRole.CHANNEL: PrincipalKind.WORKLOAD,
     KeyRole.LOG: PrincipalKind.WORKLOAD,
+    KeyRole.TOKEN: PrincipalKind.WORKLOAD,
 }
 
 
@@ -34,6 +37,7 @@ class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """One key. Valid for log indexes in [from_index, to_index); `to_index` None means still valid.
 
     `public` is the raw Ed25519 public key in hex; `owner` is the person answerable for an agent or workload.
+    `application` is that of a FIDO token (OpenSSH writes `ssh:`) and empty for every other key: it fixes the algorithm.
     """
 
     key_id: str
@@ -43,6 +47,7 @@ class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     owner: str = ""
     from_index: int = 0
     to_index: int | None = None
+    application: str = ""
 
     def valid_at(self, index: int | None) -> bool:
         """Whether the key may have signed the entry at `index`; None asks about now."""
@@ -61,7 +66,7 @@ class TrustRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def keys_for(self, role: KeyRole, *, principal: str = "", index: int | None = None) -> tuple[VerifyKey, ...]:
         """The keys of `role` (and of `principal`, when named) valid at log `index` (None: now)."""
         return tuple(
-            _verify_key(key.public)
+            _verify_key(key.public, key.application)
             for key in self.keys
             if key.role is role and principal in {"", key.principal} and key.valid_at(index)
         )
@@ -76,6 +81,15 @@ class TrustRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if key.principal == principal_id and key.valid_at(None):
                 return Principal(id=principal_id, kind=KIND_OF_ROLE[key.role], owner=key.owner)
         return None
+
+    def holding(self, role: KeyRole, principal: str) -> tuple[TrustedKey, ...]:
+        """The entries of one role and principal that are valid now."""
+        return tuple(key for key in self.keys if (key.role, key.principal) == (role, principal) and key.valid_at(None))
+
+    def retired(self, to_index: Mapping[str, int]) -> "TrustRoot":
+        """This root with each named key ended at its index; nothing is ever extended. Itself when nothing changes."""
+        keys = tuple(_ended(key, to_index[key.key_id]) if key.key_id in to_index else key for key in self.keys)
+        return self if keys == self.keys else msgspec.structs.replace(self, keys=keys)
 
     def to_bytes(self) -> bytes:
         """The file form."""
@@ -106,10 +120,12 @@ def check_trust_root(root: TrustRoot) -> None:
 
 
 def _fault(key: TrustedKey) -> str:
-    verifies = VerifyKey.from_hex(key.public)
+    verifies = verify_key(key.public, key.application)
     if (verifies.key_id, verifies.raw_public.hex()) != (key.key_id, key.public):
         return "does not fit its id"
     kind = KIND_OF_ROLE[key.role]
+    if key.application and (key.role is not KeyRole.APPROVER or _APPLICATION.fullmatch(key.application) is None):
+        return "cannot be on a security key"
     if not is_principal(key.principal, kind):
         return f"of role {key.role} cannot speak for {key.principal}"
     if key.owner and (kind is PrincipalKind.PERSON or not is_principal(key.owner, PrincipalKind.PERSON)):
@@ -125,12 +141,17 @@ def is_principal(principal: str, kind: PrincipalKind) -> bool:
     return prefix == kind and _NAME.fullmatch(name) is not None
 
 
+def _ended(key: TrustedKey, to_index: int) -> TrustedKey:
+    end = to_index if key.to_index is None else min(to_index, key.to_index)
+    return msgspec.structs.replace(key, to_index=max(end, key.from_index))
+
+
 def _refuse_shared(keys: Iterable[TrustedKey]) -> None:
     holders: dict[str, tuple[KeyRole, str]] = {}
     owners: dict[str, str] = {}
     for key in keys:
         holder = (key.role, key.principal)
-        if holders.setdefault(key.key_id, holder) != holder:
+        if holders.setdefault(key.public, holder) != holder:
             raise EvidenceError(
                 f"key {key.key_id[:12]} serves two roles or principals", code="trust_invalid", next_step=_FIX
             )
@@ -139,5 +160,5 @@ def _refuse_shared(keys: Iterable[TrustedKey]) -> None:
 
 
 @lru_cache(maxsize=KEYS_MAX)
-def _verify_key(public_hex: str) -> VerifyKey:
-    return VerifyKey.from_hex(public_hex)
+def _verify_key(public_hex: str, application: str) -> VerifyKey:
+    return verify_key(public_hex, application)

@@ -18,7 +18,7 @@ from bywire.seal.digest import sha256_hex
 LEAF_BYTES_MAX = 65_535
 SUBJECTS_MAX = 256
 # An entry is parsed when it is built and again, under the database lock, when it is appended.
-PARSED_MAX = 256
+PARSED_MAX = 4_096
 _TIME_MS_MAX = 2**53 - 1
 
 _Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]

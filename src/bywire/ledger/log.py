@@ -13,6 +13,8 @@ from bywire.ledger.checkpoint import sign_checkpoint
 from bywire.ledger.entry import parse_leaf
 from bywire.ledger.merkle import HASH_BYTES, Frontier
 from bywire.ledger.ports import LedgerReader, LedgerTransaction, StoredCheckpoint, TreeReader
+from bywire.ledger.retention import KIND as RETENTION_KIND
+from bywire.ledger.retention import key_number
 from bywire.model.errors import LedgerError
 from bywire.seal.keys import SigningKey
 
@@ -26,9 +28,10 @@ def append(ledger: LedgerTransaction, leaf: bytes, blobs: Iterable[bytes] = ()) 
     """Append one leaf with the blobs it came with and return its index.
 
     The blob that the leaf stands for must be among `blobs` or stored already. Raises LedgerError `entry_malformed`,
-    `blob_missing`, `blob_too_large`.
+    `blob_missing`, `blob_too_large`, `key_retired` (its signer was retired since, whoever appends now).
     """
     entry = parse_leaf(leaf)
+    sealed_under = key_number(entry)
     stored = set()
     for blob in blobs:
         if len(blob) > BLOB_BYTES_MAX:
@@ -37,7 +40,7 @@ def append(ledger: LedgerTransaction, leaf: bytes, blobs: Iterable[bytes] = ()) 
                 code="blob_too_large",
                 next_step=f"keep documents below {BLOB_BYTES_MAX} bytes",
             )
-        stored.add(ledger.put_blob(blob))
+        stored.add(ledger.put_blob(blob, sealed_under))
     if entry.content not in stored and ledger.blob(entry.content) is None:
         raise LedgerError(
             "an entry was appended without the bytes it stands for",
@@ -45,8 +48,22 @@ def append(ledger: LedgerTransaction, leaf: bytes, blobs: Iterable[bytes] = ()) 
             next_step="append the entry together with its statement or record",
         )
     index = ledger.entry_count()
+    if entry.signer:
+        _refuse_retired(ledger, entry.signer, index)
     ledger.insert_entry(index, leaf, merkle.leaf_hash(leaf), entry.content)
+    if entry.kind == RETENTION_KIND:
+        ledger.note_retention(index)
     return index
+
+
+def _refuse_retired(ledger: LedgerTransaction, signer: str, index: int) -> None:
+    end = ledger.retired_from(signer)
+    if end is not None and index >= end:
+        raise LedgerError(
+            "the key that signed this was retired while the command ran",
+            code="key_retired",
+            next_step="run the command again; what it had committed stands",
+        )
 
 
 def integrate(ledger: LedgerTransaction) -> Frontier:

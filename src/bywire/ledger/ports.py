@@ -30,10 +30,13 @@ class EntryReader(Protocol):
         """(index, leaf hash as it was stored) for every entry from `start`, in index order."""
 
     def rows(self, start: int) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """(index, leaf, blob) for every entry from `start`, in index order; blob None when it is not there."""
+        """(index, leaf, blob) for every entry from `start`, in index order; blob as `blob` returns it."""
 
     def blob(self, digest: str) -> bytes | None:
-        """The blob stored under a sha256 hex digest, unchecked."""
+        """The blob stored under a sha256 hex digest, unchecked; None when it is not there or its key is gone."""
+
+    def retention_entries(self) -> Iterator[int]:
+        """Indexes at which retention statements are said to be, in order."""
 
 
 class TreeReader(Protocol):
@@ -69,11 +72,24 @@ class LedgerReader(EntryReader, TreeReader, CheckpointReader, Protocol):
 class LedgerTransaction(LedgerReader, Protocol):
     """What appending, integrating and publishing need besides."""
 
-    def put_blob(self, content: bytes) -> str:
-        """Store bytes under their sha256 (idempotent) and return it in hex."""
+    def put_blob(self, content: bytes, key_number: int = 0) -> str:
+        """Store bytes under their sha256 (idempotent) and return it in hex.
+
+        `key_number` is that of the data key they are sealed under (`retention.DataKey`); 0 is never destroyed. Bytes
+        that are there already stay under the key they have; who destroys it first seals again what others need.
+        """
 
     def insert_entry(self, index: int, leaf: bytes, leaf_hash: bytes, content: str) -> None:
-        """Insert an entry whose blob is `content`; fails when that blob or a free `index` is not there."""
+        """Insert an entry whose blob is `content`.
+
+        Fails when that blob or a free `index` is not there, at the latest when the transaction commits.
+        """
+
+    def retired_from(self, key_id: str) -> int | None:
+        """The first index that this key may not sign; None while it was not retired."""
+
+    def note_retention(self, index: int) -> None:
+        """Remember that the entry at `index` is a retention statement."""
 
     def put_tile(self, level: int, index: int, hashes: bytes) -> None:
         """Write a tile."""

@@ -6,28 +6,26 @@ covers every other byte, so that damage is seen even where no signature reaches 
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from bywire.identity.signing import may_sign
 from bywire.identity.trust import TrustedKey, TrustRoot
-from bywire.ledger.checkpoint import Checkpoint, log_keys, parse_checkpoint, verify_checkpoint, witnessed_by
+from bywire.ledger.checkpoint import Checkpoint, log_keys, parse_checkpoint, verify_checkpoint
 from bywire.ledger.entry import Entry, parse_leaf
 from bywire.ledger.merkle import leaf_hash, verify_inclusion
+from bywire.ledger.witness_policy import WitnessPolicy, require_witnesses
 from bywire.model.errors import BywireError, EvidenceError
 from bywire.model.principal import KeyRole
-from bywire.model.statement import APPROVAL, PROVENANCE
 from bywire.seal.digest import same_digest, sha256_hex
 from bywire.seal.dsse import verify_statement
-from bywire.seal.keys import VerifyKey
 
 FORMAT: Literal["bywire-proof/v1"] = "bywire-proof/v1"
 PROOF_BYTES_MAX = 64 * 1024 * 1024
 ITEMS_MAX = 8_192
 PATH_MAX = 63
-ROLE_OF_PREDICATE = {APPROVAL: KeyRole.APPROVER, PROVENANCE: KeyRole.BUILDER}
-"""Predicates that only keys of one role may sign. Approver keys sign nothing else."""
 _NEXT = "do not rely on this file; ask for it again from the workspace that exported it"
 
 
@@ -38,13 +36,6 @@ class ProofItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index: int
     leaf: bytes
     path: tuple[bytes, ...]
-
-
-class WitnessPolicy(msgspec.Struct, frozen=True):
-    """Which witnesses are trusted (name to key) and how many of them must have cosigned."""
-
-    keys: Mapping[str, VerifyKey]
-    quorum: int
 
 
 class ProvedEntry(msgspec.Struct, frozen=True):
@@ -114,9 +105,9 @@ def verify_proof(document: bytes, trust: TrustRoot | None, witnesses: WitnessPol
                 entries=tuple(proved),
             )
         checkpoint = verify_checkpoint(parsed.checkpoint, trust.origin, log_keys(trust))
-        cosigned = _require_witnesses(checkpoint, witnesses)
+        cosigned = require_witnesses(checkpoint, witnesses) if witnesses else ()
         entries = _included(parsed, checkpoint)
-        proved = [_signed(item, entry, trust) for item, entry in zip(parsed.items, entries, strict=True)]
+        proved = [signed_entry(item, entry, trust) for item, entry in zip(parsed.items, entries, strict=True)]
     except BywireError as error:
         return ProofReport(ok=False, code=error.code, message=error.message)
     return ProofReport(
@@ -154,27 +145,20 @@ def _digest(document: _Document) -> str:
 
 
 def _included(document: _Document, checkpoint: Checkpoint) -> list[Entry]:
-    entries = []
-    for item in document.items:
-        entry = parse_leaf(item.leaf)
-        verify_inclusion(item.index, checkpoint.size, leaf_hash(item.leaf), item.path, checkpoint.root)
-        if not same_digest(sha256_hex(item.content), entry.content):
-            raise _refused("content_changed", f"the content of entry {item.index} is not what was logged")
-        entries.append(entry)
-    return entries
+    return [included_entry(item, checkpoint) for item in document.items]
 
 
-def _require_witnesses(checkpoint: Checkpoint, policy: WitnessPolicy | None) -> tuple[str, ...]:
-    if policy is None:
-        return ()
-    cosigned = tuple(sorted(witnessed_by(checkpoint, policy.keys)))
-    if len(cosigned) < policy.quorum:
-        raise _refused("witness_quorum", f"{len(cosigned)} trusted witnesses cosigned, {policy.quorum} are needed")
-    return cosigned
+def included_entry(item: ProofItem, checkpoint: Checkpoint) -> Entry:
+    """The entry, when it is a leaf of that tree and the content is what it stands for. EvidenceError otherwise."""
+    entry = parse_leaf(item.leaf)
+    verify_inclusion(item.index, checkpoint.size, leaf_hash(item.leaf), item.path, checkpoint.root)
+    if not same_digest(sha256_hex(item.content), entry.content):
+        raise _refused("content_changed", f"the content of entry {item.index} is not what was logged")
+    return entry
 
 
-def _signed(item: ProofItem, entry: Entry, trust: TrustRoot) -> ProvedEntry:
-    """Verify a statement's envelope; a record is vouched for by the log alone."""
+def signed_entry(item: ProofItem, entry: Entry, trust: TrustRoot) -> ProvedEntry:
+    """Verify a statement's envelope as step 5 says; a record is vouched for by the log alone. EvidenceError if not."""
     if entry.record:
         return _proved(item, entry, "", None)
     keys = [key for role in KeyRole for key in trust.keys_for(role, index=item.index)]
@@ -185,8 +169,7 @@ def _signed(item: ProofItem, entry: Entry, trust: TrustRoot) -> ProvedEntry:
     if not set(entry.subjects) <= {subject.sha256 for subject in statement.subject}:
         raise _refused("subject_mismatch", f"entry {item.index} names subjects that its statement does not")
     signer = next(key for key in trust.keys if key.key_id == verified.key_id and key.valid_at(item.index))
-    needed = ROLE_OF_PREDICATE.get(statement.predicateType)
-    if signer.role is not needed and (needed is not None or signer.role is KeyRole.APPROVER):
+    if not may_sign(signer.role, statement.predicateType):
         raise _refused("signer_role", f"entry {item.index}: a key of role {signer.role} may not sign this statement")
     return _proved(item, entry, statement.predicateType, signer)
 

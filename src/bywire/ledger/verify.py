@@ -15,9 +15,12 @@ import msgspec
 
 from bywire.ledger import log
 from bywire.ledger.checkpoint import LogKeys, verify_checkpoint
+from bywire.ledger.entry import parse_leaf
+from bywire.ledger.erasure import EraserKeys, erasures, nobody
 from bywire.ledger.log import TILE_HEIGHT, TILE_WIDTH
 from bywire.ledger.merkle import HASH_BYTES, Frontier, perfect_root, verify_inclusion
 from bywire.ledger.ports import LedgerReader, LedgerTransaction, StoredCheckpoint
+from bywire.ledger.retention import Erasure
 from bywire.model.errors import EvidenceError, LedgerError
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -38,13 +41,18 @@ class LogFault(msgspec.Struct, frozen=True):
 
 
 class LogReport(msgspec.Struct, frozen=True):
-    """What was verified: `size` entries under `root` (hex), `checkpoints` signatures; or the first fault."""
+    """What was verified: `size` entries under `root` (hex), `checkpoints` signatures; or the first fault.
+
+    `erased` entries have lost their content under the retention statements at the indexes `erased_under`.
+    """
 
     ok: bool
     size: int
     root: str
     checkpoints: int
     fault: LogFault | None
+    erased: int = 0
+    erased_under: tuple[int, ...] = ()
 
 
 class _Content(msgspec.Struct):
@@ -59,24 +67,43 @@ class _FaultFoundError(Exception):
 
 
 def verify_all(
-    ledger: LedgerReader, origin: str, keys: LogKeys, *, witness: Iterable[str] = (), progress: Progress | None = None
+    ledger: LedgerReader,
+    origin: str,
+    keys: LogKeys,
+    *,
+    erasers: EraserKeys = nobody,
+    witness: Iterable[str] = (),
+    progress: Progress | None = None,
 ) -> LogReport:
     """Verify every entry, blob, tile and checkpoint of the log.
 
-    `keys` are the trusted log keys by size; `witness` holds signed checkpoints kept outside this database. `progress`
-    is called with (entries done, entries in all). Never raises for what it finds: the report names it.
+    `keys` are the trusted log keys by size; `erasers` those that may sign a retention statement; `witness` holds signed
+    checkpoints kept outside this database. `progress` is called with (entries done, entries in all). Never raises for
+    what it finds: the report names it.
     """
-    walk = _Walk(ledger, origin, keys, Frontier(), progress)
+    walk = _Walk(ledger, origin, keys, Frontier(), progress, erasers)
     try:
         walk.run(_with_witness(ledger, 0, origin, keys, witness))
     except _FaultFoundError as found:
         return LogReport(ok=False, size=walk.frontier.size, root="", checkpoints=walk.checked, fault=found.fault)
     return LogReport(
-        ok=True, size=walk.frontier.size, root=walk.frontier.root().hex(), checkpoints=walk.checked, fault=None
+        ok=True,
+        size=walk.frontier.size,
+        root=walk.frontier.root().hex(),
+        checkpoints=walk.checked,
+        fault=None,
+        erased=walk.erased,
+        erased_under=tuple(sorted(walk.erased_under)),
     )
 
 
-def check_tail(ledger: LedgerTransaction, origin: str, keys: LogKeys, witness: Iterable[str] = ()) -> int:
+def check_tail(
+    ledger: LedgerTransaction,
+    origin: str,
+    keys: LogKeys,
+    witness: Iterable[str] = (),
+    erasers: EraserKeys = nobody,
+) -> int:
     """The start-up check (RULES 24): refuse a log that is shorter than, or differs from, what was published.
 
     1. The last checkpoint and each `witness` note carry a trusted signature. 2. The log is not shorter. 3. Its root at
@@ -95,7 +122,7 @@ def check_tail(ledger: LedgerTransaction, origin: str, keys: LogKeys, witness: I
         checkpoint = verify_checkpoint(anchor.note, origin, keys)
         log.refuse_contradiction(ledger, checkpoint.size, checkpoint.root)
         start = Frontier.of(checkpoint.size, log.TileHashes(ledger).hash_at)
-    walk = _Walk(ledger, origin, keys, start, None)
+    walk = _Walk(ledger, origin, keys, start, None, erasers)
     try:
         walk.run(_with_witness(ledger, start.size, origin, keys, ()))
     except _FaultFoundError as found:
@@ -112,7 +139,13 @@ class _Walk:
     """One pass over the log from a verified frontier to its end."""
 
     def __init__(
-        self, ledger: LedgerReader, origin: str, keys: LogKeys, start: Frontier, progress: Progress | None
+        self,
+        ledger: LedgerReader,
+        origin: str,
+        keys: LogKeys,
+        start: Frontier,
+        progress: Progress | None,
+        erasers: EraserKeys,
     ) -> None:
         self.ledger = ledger
         self.origin = origin
@@ -121,6 +154,10 @@ class _Walk:
         self.vouched = start.size
         self.checked = 0
         self.progress = progress
+        self.erased = 0
+        self.erased_under: set[int] = set()
+        self._erasers = erasers
+        self._erasures: list[tuple[int, Erasure]] | None = None
 
     def run(self, checkpoints: Iterator[StoredCheckpoint]) -> None:
         """Walk; raises _FaultFoundError at the first fault."""
@@ -182,12 +219,27 @@ class _Walk:
                 raise _FaultFoundError(index, "entry_malformed", "the entry is not a leaf of ours") from None
             wanted = content.statement or content.record
             if blob is None:
-                raise _FaultFoundError(index, "blob_missing", f"the bytes of {wanted} are not stored")
+                self._account_for(index, leaf, wanted)
+                continue
             if sha256(blob).hexdigest() != wanted:
                 raise _FaultFoundError(index, "blob_changed", f"the stored bytes are not those of {wanted}")
         if differs is not None:
             self._blame(start + differs, hashes[differs])
         return hashes
+
+    def _account_for(self, index: int, leaf: bytes, wanted: str) -> None:
+        """Bytes that are gone must be covered by a retention statement that verifies (RULES 26)."""
+        if self._erasures is None:
+            self._erasures = list(erasures(self.ledger, self._erasers))
+        try:
+            entry = parse_leaf(leaf)
+        except LedgerError:
+            raise _FaultFoundError(index, "entry_malformed", "the entry is not a leaf of ours") from None
+        under = next((at for at, erasure in self._erasures if erasure.covers(index, entry)), None)
+        if under is None:
+            raise _FaultFoundError(index, "blob_missing", f"the bytes of {wanted} are not stored")
+        self.erased += 1
+        self.erased_under.add(under)
 
     def _blame(self, index: int, leaf: bytes) -> None:
         """Entry and tree disagree at `index`; the next signed checkpoint says which of them was changed."""

@@ -40,19 +40,21 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class OutcomeStatus(StrEnum):
-    """How an action ended."""
+    """How an action ended; `advised` is an answer without an action (RULES 10)."""
 
     COMMITTED = "committed"
     FAILED = "failed"
     UNKNOWN = "unknown"
     DENIED = "denied"
     PENDING = "pending"
+    ADVISED = "advised"
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What the door answers.
 
     `result` is the redacted output of the tool, None unless committed. `approval_id` is set when pending.
+    `unverified` names the contract's postconditions that the target did not show; `label` says what a read's text is.
     `entry` is the ledger index of the record of this outcome (-1 when none was written, as for reads still buffered).
     """
 
@@ -64,3 +66,5 @@ class Outcome(msgspec.Struct, frozen=True):
     entry: int = -1
     error: dict[str, str] | None = None
     replayed: bool = False
+    unverified: tuple[str, ...] = ()
+    label: dict[str, Any] | None = None

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from bywire.model.connection import Connection
+
 TIERS = ("trivial", "low", "medium", "high")
 
 
@@ -59,10 +61,55 @@ class Person(msgspec.Struct, frozen=True):
     roles: tuple[str, ...] = ()
 
 
+class Gate(msgspec.Struct, frozen=True):
+    """Who must agree to a tier: `kind` is automatic, single, multi-signer or scheduled.
+
+    `count` distinct persons, each in one of `roles` (empty: in the roles that the action itself asks for).
+    """
+
+    kind: str
+    count: int = 1
+    roles: tuple[str, ...] = ()
+
+
+class ChangeWindow(msgspec.Struct, frozen=True):
+    """When scheduled changes may happen: `days` (0 is Monday) and minutes of the day [start, end) at a fixed offset."""
+
+    days: tuple[int, ...]
+    start_minute: int
+    end_minute: int
+    utc_offset_minutes: int = 0
+
+
+class Reminders(msgspec.Struct, frozen=True):
+    """When people are reminded of a request that waits, in seconds since it was made; 0 never escalates."""
+
+    after_seconds: tuple[int, ...] = ()
+    escalate_after_seconds: int = 0
+    escalate_to: tuple[str, ...] = ()
+
+
+class Witness(msgspec.Struct, frozen=True):
+    """Someone outside who remembers the log: name and raw Ed25519 key in hex, reached by `directory` or by `url`."""
+
+    name: str
+    key: str
+    directory: str = ""
+    url: str = ""
+
+
+class Witnessing(msgspec.Struct, frozen=True):
+    """The witnesses, how many must cosign, and how many entries that quorum may be behind (see docs/operations.md)."""
+
+    witnesses: tuple[Witness, ...] = ()
+    quorum: int = 0
+    lag_entries: int = 1_000
+
+
 class OperatorConfig(msgspec.Struct, frozen=True):
     """Parsed and validated operator.yaml. `agents_owner` is the person answerable for the built-in agents.
 
-    `freeze_windows` are [start_ms, end_ms) pairs since the epoch.
+    `freeze_windows` are [start_ms, end_ms) pairs since the epoch; `gates` are by tier, `tool_rates` actions an hour.
     """
 
     service: str
@@ -76,3 +123,9 @@ class OperatorConfig(msgspec.Struct, frozen=True):
     judge: JudgeLimits = JudgeLimits()
     isolation: Isolation = Isolation()
     freeze_windows: tuple[tuple[int, int], ...] = ()
+    gates: dict[str, Gate] = {}
+    tool_rates: dict[str, int] = {}
+    change_windows: tuple[ChangeWindow, ...] = ()
+    reminders: Reminders = Reminders()
+    connections: tuple[Connection, ...] = ()
+    witnessing: Witnessing = Witnessing()

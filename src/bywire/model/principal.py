@@ -19,7 +19,9 @@ class KeyRole(StrEnum):
     AGENT = "agent"
     APPROVER = "approver"
     BUILDER = "builder"
+    CHANNEL = "channel"
     LOG = "log"
+    TOKEN = "token"  # noqa: S105  the name of a role
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -1,44 +1,86 @@
 # Whether a person must agree, who that may be, and what lets the action pass.
 package bywire.approval
 
-import data.bywire.capability
-import data.bywire.grant
-import data.bywire.retreat
-import data.bywire.state
-import data.bywire.tier
+tool := data.bywire.capability.tool
 
-always := {"approval", "pr_owner_approval", "human_only"}
+environment := data.bywire.capability.environment
 
-needed if {
-	not exempt
-	capability.posture in always
-}
+posture := data.bywire.capability.posture
+
+always := {"approval", "pr_owner_approval", "runbook", "security_workflow"}
+
+default needed := false
 
 needed if {
 	not exempt
-	capability.posture == "allow_if_low_risk"
-	not low_risk
+	asked_for
 }
+
+asked_for if posture in always
+
+# Low risk passes alone where its tier's gate is automatic, too.
+asked_for if {
+	posture == "allow_if_low_risk"
+	not alone
+}
+
+asked_for if {
+	posture == "approval_if_release_gate"
+	object.get(data.bywire.capability.parameters, "release_gate", false) != false
+}
+
+asked_for if risky_taint
+
+asked_for if irreversible
+
+asked_for if data.bywire.principal.gated
+
+asked_for if unlimited
+
+alone if {
+	data.bywire.tier.level in data.bywire.table.tiers.low_risk
+	data.bywire.approval_gate.kind == "automatic"
+}
+
+writes if data.bywire.capability.category != "read"
 
 # Untrusted text was read in this session: its high-risk actions need a person (RULES 22).
-needed if {
-	not exempt
-	risky_taint
-}
-
 risky_taint if {
-	state.tainted
-	capability.risk == "high"
+	writes
+	data.bywire.state.tainted
+	data.bywire.capability.risk in data.bywire.table.tiers.risky
 }
 
-low_risk if tier.level in data.bywire.table.tiers.low_risk
+# What cannot be undone, or nobody says how to undo, is not done alone.
+irreversible if {
+	writes
+	not object.get(input, ["action", "undo"], null) in {"reversible", "compensatable"}
+}
 
-exempt if retreat.authorised
+# A category that goes alone within a rate needs one to be counted.
+unlimited if {
+	data.bywire.capability.class.rate_limited
+	not counted
+}
+
+counted if {
+	some item in data.bywire.state.limits
+	counts_tool(object.get(item, "name", null), concat("", ["tool:", tool]))
+}
+
+counts_tool(name, scope) if name == scope
+
+counts_tool(name, scope) if {
+	is_string(name)
+	endswith(name, concat("", ["|", scope]))
+}
+
+exempt if data.bywire.retreat.authorised
 
 # What a recorded rollout leaves behind may be cleared away once it has ended either way.
 exempt if {
-	capability.row.after_retreat
-	retreat.recorded
+	data.bywire.capability.row.after_retreat
+	data.bywire.retreat.recorded
 	no_exposure
 }
 
@@ -46,58 +88,87 @@ no_exposure if object.get(input, ["state", "target", "weight"], null) == 0
 
 no_exposure if object.get(input, ["state", "target", "canary"], null) == ""
 
-pending contains {"rule": "approval.required", "facts": {"tool": capability.tool, "environment": capability.environment, "roles": capability.roles}} if {
+# Nobody has agreed yet, or not enough, or not to this.
+pending contains {"rule": "approval.required", "facts": {"tool": tool, "environment": environment, "roles": data.bywire.approval_gate.roles, "count": data.bywire.approval_gate.need}} if {
 	needed
-	not grant.present
-}
-
-pending contains {"rule": "session.tainted", "facts": {"tool": capability.tool, "category": capability.category}} if {
-	not exempt
-	risky_taint
-	not grant.present
+	not data.bywire.grant.present
 }
 
 pending contains reason if {
 	needed
-	some reason in grant.misfit
+	not data.bywire.grant.present
+	some reason in notes
 }
 
-allow contains reason if {
+pending contains reason if {
+	needed
+	data.bywire.grant.present
+	some reason in data.bywire.grant.misfit
+}
+
+pending contains {"rule": "approval.outside_window", "facts": {"tool": tool, "tier": data.bywire.tier.level, "change_window": window}} if {
+	needed
+	data.bywire.approval_gate.kind == "scheduled"
+	not data.bywire.capability.row.keeps_exposure
+	window := object.get(input, ["state", "change_window"], null)
+	window != true
+}
+
+# Why a person is asked where the table alone would not.
+notes contains {"rule": "session.tainted", "facts": {"tool": tool, "category": data.bywire.capability.category}} if risky_taint
+
+notes contains {"rule": "approval.irreversible", "facts": {"tool": tool, "undo": object.get(input, ["action", "undo"], null)}} if irreversible
+
+notes contains {"rule": "approval.pattern_gate", "facts": {"principal": data.bywire.principal.id, "pattern": data.bywire.principal.pattern_name, "tool": tool}} if {
+	data.bywire.principal.gated
+}
+
+notes contains {"rule": "approval.rate_unlimited", "facts": {"tool": tool}} if unlimited
+
+allow contains {"rule": "allow.table", "facts": {"tool": tool, "environment": environment, "row": data.bywire.capability.row.row}} if {
 	not needed
 	not exempt
-	some reason in capability.table_allows
+	posture in {"allow", "approval_if_release_gate"}
 }
 
-allow contains {"rule": "allow.pull_request", "facts": {"tool": capability.tool, "environment": capability.environment}} if {
+allow contains {"rule": "allow.pull_request", "facts": {"tool": tool, "environment": environment}} if {
 	not needed
-	capability.posture == "pr_only"
+	posture == "pr_only"
 }
 
-allow contains {"rule": "allow.low_risk", "facts": {"tool": capability.tool, "environment": capability.environment, "tier": tier.level}} if {
+allow contains {"rule": "allow.low_risk", "facts": {"tool": tool, "environment": environment, "tier": data.bywire.tier.level}} if {
 	not needed
 	not exempt
-	capability.posture == "allow_if_low_risk"
+	posture == "allow_if_low_risk"
 }
 
-allow contains {"rule": "allow.retreat", "facts": {"tool": capability.tool, "to": retreat.to}} if retreat.authorised
+allow contains {"rule": "allow.retreat", "facts": {"tool": tool, "to": data.bywire.retreat.to}} if data.bywire.retreat.authorised
 
-allow contains {"rule": "allow.settle", "facts": {"tool": capability.tool, "environment": capability.environment}} if {
+allow contains {"rule": "allow.settle", "facts": {"tool": tool, "environment": environment}} if {
 	exempt
-	not retreat.authorised
+	not data.bywire.retreat.authorised
 }
 
-allow contains {"rule": "allow.grant", "facts": {"grant": grant.field("id"), "approver": grant.approver}} if {
+allow contains {"rule": "allow.grant", "facts": {"grant": data.bywire.grant.id, "approver": data.bywire.grant.approver}} if {
 	needed
-	grant.fits_exactly
+	data.bywire.grant.fits_exactly
 }
 
-allow contains {"rule": "allow.plan", "facts": {"grant": grant.field("id"), "approver": grant.approver}} if {
+allow contains {"rule": "allow.plan", "facts": {"grant": data.bywire.grant.id, "approver": data.bywire.grant.approver}} if {
 	needed
-	grant.fits_plan
+	data.bywire.grant.fits_plan
 }
 
-required := {"roles": capability.roles, "count": 1} if needed
+allow contains {"rule": "allow.runbook", "facts": {"grant": data.bywire.grant.id, "approver": data.bywire.grant.approver, "tool": tool}} if {
+	needed
+	data.bywire.grant.fits_runbook
+}
+
+required := {"roles": data.bywire.approval_gate.roles, "count": data.bywire.approval_gate.need, "gate": data.bywire.approval_gate.kind} if needed
 
 else := {}
 
-obligation := {"kind": "approval", "roles": capability.roles, "count": 1}
+obligation := {
+	"kind": "approval", "roles": data.bywire.approval_gate.roles, "count": data.bywire.approval_gate.need,
+	"gate": data.bywire.approval_gate.kind, "tier": data.bywire.tier.level,
+}

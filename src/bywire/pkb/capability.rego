@@ -1,8 +1,10 @@
 # The capability table (seed 001, 4.1): what a tool may do in an environment, as data. Unknown means no.
+#
+# Modules name each other's rules by their full path: regorus evaluates a whole package when one rule of it is read
+# through an import alias.
 package bywire.capability
 
 import data.bywire.facts
-import data.bywire.principal
 
 tool := object.get(input, ["action", "tool"], null)
 
@@ -16,24 +18,26 @@ default category := "unknown"
 
 category := row.category
 
+class := data.bywire.table.categories[category]
+
+# A cell that names no posture, or no roles, has those of its category (seed 001, 4.3).
 default posture := "none"
 
-posture := cell.posture
+posture := object.get(cell, "posture", class.posture)
+
+default roles := []
+
+roles := object.get(cell, "roles", class.roles)
 
 default evidence := []
 
 evidence := row.evidence
 
-default risk := "high"
+default risk := "very-high"
 
-risk := data.bywire.table.categories[category].risk
+risk := row.risk
 
 obligations := [{"kind": kind} | some kind in row.obligations]
-
-# Who may approve; the second list is for an action that the table allows but a tainted session may not take alone.
-default roles := ["service-owner", "sre-oncall"]
-
-roles := cell.roles
 
 default parameters := {}
 
@@ -42,8 +46,26 @@ parameters := asked_parameters if {
 	is_object(asked_parameters)
 }
 
-table_allows contains {"rule": "allow.table", "facts": {"tool": tool, "environment": environment, "row": row.row}} if {
-	posture == "allow"
+# The parameter that names the artifact, where it is not called so.
+artifact := object.get(parameters, object.get(row, "artifact", "artifact"), null)
+
+# The share of traffic that this action leaves on the canary, percent. A lease renewal may leave it out.
+default weight := null
+
+weight := 100 if row.full_exposure
+
+else := object.get(parameters, row.weight, null)
+
+weighed if row.full_exposure
+
+weighed if {
+	row.weight
+	not row.keeps_exposure
+}
+
+weighed if {
+	row.keeps_exposure
+	weight != null
 }
 
 deny contains {"rule": "action.unknown_tool", "facts": {"tool": tool}} if not row
@@ -59,22 +81,11 @@ deny contains {"rule": "action.category_mismatch", "facts": {"tool": tool, "aske
 	asked != category
 }
 
-deny contains {"rule": "action.role_not_allowed", "facts": {"tool": tool, "role": principal.role, "allowed": row.principals}} if {
-	count(row.principals) > 0
-	not principal.is_person
-	not principal.role in row.principals
-}
-
 deny contains {"rule": "action.forbidden", "facts": {"tool": tool, "environment": environment, "row": row.row}} if {
 	posture == "forbidden"
 }
 
-deny contains {"rule": "action.secret_mutation", "facts": {"tool": tool, "principal": principal.id}} if {
-	category == "secret_mutation"
-	not principal.is_person
-}
-
-deny contains {"rule": "action.tests_disabled", "facts": {"tool": tool, "principal": principal.id}} if {
+deny contains {"rule": "action.tests_disabled", "facts": {"tool": tool, "principal": object.get(input, ["principal", "id"], null)}} if {
 	category == "verification_weakening"
 }
 
@@ -128,4 +139,10 @@ evidence_touched contains path if some path in facts.list_at(["action", "paramet
 deny contains {"rule": "action.incident_required", "facts": {"tool": tool, "environment": environment}} if {
 	cell.incident_only
 	object.get(input, ["state", "incident_mode"], null) != true
+}
+
+# Forbidden unless an approved runbook foresees it.
+deny contains {"rule": "action.runbook_required", "facts": {"tool": tool, "environment": environment, "row": row.row}} if {
+	posture == "runbook"
+	object.get(input, ["grant", "kind"], null) != "runbook"
 }

@@ -14,19 +14,11 @@ test_fires_action_category_mismatch if fixtures.fires(fixtures.door(fixtures.ask
 
 test_quiet_action_category_mismatch if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.category_mismatch")
 
-test_fires_action_role_not_allowed if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant, "principal": {"role": "coder"}}), "deny", "action.role_not_allowed")
-
-test_quiet_action_role_not_allowed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant}), "allow", "action.role_not_allowed")
-
-test_fires_action_forbidden if fixtures.fires(fixtures.door(fixtures.asking("change_production_data", "data_mutation", {}), {"grant": fixtures.grant}), "deny", "action.forbidden")
+test_fires_action_forbidden if fixtures.fires(fixtures.door(fixtures.asking("change_production_data", "data_mutation", {}), {"grant": fixtures.runbook_grant, "action": {"environment": "staging"}}), "deny", "action.forbidden")
 
 test_quiet_action_forbidden if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.forbidden")
 
-test_fires_action_secret_mutation if fixtures.fires(fixtures.door(fixtures.asking("rotate_secret", "secret_mutation", {}), {}), "deny", "action.secret_mutation")
-
-test_quiet_action_secret_mutation if fixtures.quiet(fixtures.door(fixtures.asking("rotate_secret", "secret_mutation", {}), {"principal": {"id": "person:sam", "kind": "person", "owner": ""}}), "approval_needed", "action.secret_mutation")
-
-test_fires_action_tests_disabled if fixtures.fires(fixtures.door(fixtures.asking("disable_tests", "verification_weakening", {}), {"principal": {"id": "person:sam", "kind": "person", "owner": ""}}), "deny", "action.tests_disabled")
+test_fires_action_tests_disabled if fixtures.fires(fixtures.door(fixtures.asking("disable_tests", "verification_weakening", {}), {"principal": fixtures.sam}), "deny", "action.tests_disabled")
 
 test_quiet_action_tests_disabled if fixtures.quiet(fixtures.door(fixtures.asking("get_deployment_status", "read", {}), {}), "allow", "action.tests_disabled")
 
@@ -48,7 +40,7 @@ test_quiet_action_evidence_patched if fixtures.quiet(fixtures.door(fixtures.aski
 
 test_fires_action_incident_required if fixtures.fires(fixtures.door(fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}), {}), "deny", "action.incident_required")
 
-test_quiet_action_incident_required if fixtures.quiet(fixtures.door(fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}), {"state": {"incident_mode": true}}), "approval_needed", "action.incident_required")
+test_quiet_action_incident_required if fixtures.quiet(fixtures.door(fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}), fixtures.incident), "approval_needed", "action.incident_required")
 
 test_fires_action_files_missing if fixtures.fires(fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {}), {"principal": {"role": "recourse"}}), "deny", "action.files_missing")
 
@@ -64,4 +56,25 @@ test_parameters_of_a_read_are_no_repository_write if fixtures.quiet(
 test_a_file_without_a_path_is_no_file if fixtures.fires(
 	fixtures.door(fixtures.asking("create_fix_branch", "repo_write", {"files": [{"path": 7}]}), {"principal": {"role": "recourse"}}),
 	"deny", "action.files_missing",
+)
+
+changing_data(changed) := fixtures.door(fixtures.asking("change_production_data", "data_mutation", {"rows": 10, "table": "quotes"}), changed)
+
+test_fires_action_runbook_required if fixtures.fires(changing_data({"grant": fixtures.grant}), "deny", "action.runbook_required")
+
+test_quiet_action_runbook_required if fixtures.quiet(changing_data({"grant": fixtures.runbook_grant}), "allow", "action.runbook_required")
+
+test_a_release_gate_is_rerun_with_leave if fixtures.quiet(
+	fixtures.door(fixtures.asking("rerun_job", "harmless_reversible", {"release_gate": true}), {}),
+	"approval_needed", "allow.table",
+)
+
+test_another_job_is_rerun_alone if fixtures.fires(
+	fixtures.door(fixtures.asking("rerun_job", "harmless_reversible", {"release_gate": false}), {}),
+	"allow", "allow.table",
+)
+
+test_a_cell_without_a_posture_has_its_categorys if fixtures.quiet(
+	fixtures.door(fixtures.asking("toggle_feature_flag", "incident_mitigation", {}), {"action": {"environment": "staging"}}),
+	"approval_needed", "allow.table",
 )

@@ -22,6 +22,7 @@ operator := {
 	},
 	"environments": {"production": {"freeze": []}},
 	"approver_roles": ["service-owner", "sre-oncall", "incident-commander", "database-owner", "security"],
+	"gates": {"high": {"kind": "single", "count": 1, "roles": []}}, "tool_rates": {"rerun_job": 6},
 	"signers": {"key-builder": {"role": "builder", "name": "workload:builder"}, "key-agent": {"role": "agent", "name": "agent:tester"}},
 }
 
@@ -81,7 +82,21 @@ known := {
 	},
 }
 
-controller := {"id": "agent:release-controller", "kind": "agent", "owner": "person:dana", "role": "release-controller"}
+# Registered for everything, so that a test asks about one thing at a time.
+registration := {
+	"pattern": "constrained-executor", "tools": [tool | some tool, _ in data.bywire.table.capabilities],
+	"environments": ["non-production", "production", "staging"], "expires_at_ms": null,
+}
+
+controller := {
+	"id": "agent:release-controller", "kind": "agent", "owner": "person:dana", "role": "release-controller", "roles": [],
+	"registration": registration,
+}
+
+# A person who is no agent's owner and holds no role.
+sam := {"id": "person:sam", "kind": "person", "owner": "", "registration": null}
+
+security := object.union(sam, {"roles": ["security"]})
 
 rollout_plan := {
 	"service": "storefront", "environment": "production", "artifact": artifact, "last_good": stable,
@@ -94,11 +109,12 @@ start := {
 	"version": 1, "now_ms": 1790000000000, "principal": controller, "operator": operator, "change": change, "facts": known,
 	"action": {
 		"tool": "start_rollout", "category": "production_orchestration", "environment": "production", "service": "storefront",
-		"digest": start_digest, "parameters": rollout_plan, "plan": "", "change": "d-1", "dry_run": false,
+		"digest": start_digest, "parameters": rollout_plan, "plan": "", "change": "d-1", "dry_run": false, "unmet_preconditions": [], "undo": "reversible", "integrity": "trusted",
 	},
-	"grant": null, "retreat": null,
+	"grant": null, "retreat": null, "break_glass": null, "shadow": [],
 	"state": {
 		"stop": false, "freeze_all": false, "freeze_window": false, "incident_mode": false, "bundle_digest": bundle,
+		"change_window": null, "limits": [{"name": "tool:rerun_job", "observed": 1, "limit": 6}, {"name": "tool:cancel_workflow", "observed": 0, "limit": 20}],
 		"session": {"integrity": "trusted"}, "budget": {"observed": 3, "limit": 100},
 		"target": {"stable": stable, "canary": "", "weight": 0},
 	},
@@ -107,15 +123,50 @@ start := {
 grant := {
 	"id": "g-1", "kind": "plan", "approver": "person:oncall", "approver_role": "sre-oncall", "signature_verified": true,
 	"action_digest": start_digest, "plan_digest": plan_digest, "evidence_digest_matches": true, "bundle_digest": bundle,
-	"expires_at_ms": 1790000600000, "uses_left": 9, "revoked": false, "plan": rollout_plan,
+	"expires_at_ms": 1790000600000, "uses_left": 9, "revoked": false, "plan": rollout_plan, "approvals": [oncall],
 }
 
+oncall := {"approver": "person:oncall", "role": "sre-oncall", "asserted_by": "key", "signature_verified": true}
+
+maria := {"approver": "person:maria", "role": "service-owner", "asserted_by": "key", "signature_verified": true}
+
 retreat := {"last_good": stable, "authorised": true}
+
+# What speaks for rolling back a deployment that bywire did not start, in an incident.
+return_evidence := {
+	"last_good": "", "authorised": false, "artifact_available": true, "irreversible_migrations": [],
+	"compatibility_checked": true, "blast_radius": "one region, reads only",
+}
+
+incident := {"state": {"incident_mode": true}, "retreat": return_evidence}
+
+runbook := {
+	"digest": plan_digest, "service": "storefront", "environment": "production",
+	"steps": [
+		{"tool": "toggle_feature_flag", "parameters": {"flag": {"equals": "quotes"}, "state": {"one_of": ["off"]}, "incident_id": {"equals": "i-1"}}},
+		{"tool": "change_production_data", "parameters": {"rows": {"min": 1, "max": 100}, "table": {"equals": "quotes"}}},
+	],
+}
+
+# A database owner's word reaches the data step; the incident commander's reaches the flag.
+runbook_grant := object.union(object.remove(grant, ["plan"]), {
+	"kind": "runbook", "runbook": runbook, "approvals": [
+		{"approver": "person:oncall", "role": "incident-commander", "asserted_by": "key", "signature_verified": true},
+		{"approver": "person:data", "role": "database-owner", "asserted_by": "key", "signature_verified": true},
+	],
+})
+
+break_glass := {
+	"id": "bg-1", "person": "person:oncall", "roles": ["sre-oncall"], "tools": ["start_rollout", "deploy_release"],
+	"principals": ["agent:release-controller"], "expires_at_ms": 1790000600000, "uses_left": 1,
+	"signature_verified": true, "open_postmortem": false,
+}
 
 # The same question about another tool. The parameters are laid anew: `object.union` cannot take keys away.
 asking(tool, category, parameters) := object.union(object.remove(start, ["action"]), {"action": {
 	"tool": tool, "category": category, "environment": "production", "service": "storefront", "digest": other,
 	"parameters": parameters, "plan": plan_digest, "change": "d-1", "dry_run": false,
+	"unmet_preconditions": [], "undo": "reversible", "integrity": "trusted",
 }})
 
 # The door's answer to a question with some parts changed.
@@ -137,6 +188,13 @@ fires(decision, effect, rule) if {
 	reason.hard == object.get(data.bywire.table.hard_rules, rule, false)
 }
 
+# What an answer asks of whoever carries it out.
+obliges(decision, kind, wanted) if {
+	some obligation in decision.obligations
+	obligation.kind == kind
+	object.subset(obligation, wanted)
+}
+
 # Everything else about the answer is as good as it can be.
 quiet(decision, effect, rule) if {
 	decision.effect == effect
@@ -144,30 +202,4 @@ quiet(decision, effect, rule) if {
 	every reason in decision.reasons {
 		reason.rule != rule
 	}
-}
-
-# A table that names a posture nobody has given a meaning: nothing objects, nothing allows.
-odd_table := {"odd_tool": {
-	"row": "Odd", "category": "read", "principals": [], "evidence": [], "obligations": [],
-	"environments": {"production": {"posture": "odd"}},
-}}
-
-undecided := decision if {
-	decision := data.bywire.action.decision with input as asking("odd_tool", "read", {})
-		with data.bywire.table.capabilities as odd_table
-}
-
-gate_undecided := decision if {
-	decision := data.bywire.gate.decision with input as release with data.bywire.gate.passed as set()
-}
-
-many_manifests := [workload | some _ in split(concat("", [padding, padding]), "")]
-
-padding := "................................................................................................................................................................................................................................................................................................................................"
-
-# The least that may be asked: a trivial change to an internal service, outside staging and production.
-trivial := {
-	"action": {"environment": "non-production"}, "change": {"declared_tier": "trivial"},
-	"operator": {"criticality": "internal", "tier_floor": "trivial"},
-	"facts": {"plan": null, "tests": null, "evaluation": null, "sbom": null, "provenance": null},
 }

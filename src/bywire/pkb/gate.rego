@@ -1,16 +1,6 @@
 # The Auditor's question: may this change become a release? Every fact comes from a verified statement.
 package bywire.gate
 
-import data.bywire.gate.assets
-import data.bywire.gate.changes
-import data.bywire.gate.manifests
-import data.bywire.gate.needs
-import data.bywire.gate.statements
-import data.bywire.gate.supply_chain
-import data.bywire.gate.tests
-import data.bywire.tier
-import data.bywire.verdict
-
 default decision := {
 	"effect": "deny",
 	"reasons": [{"rule": "gate.undecided", "facts": {}, "hard": false}],
@@ -19,18 +9,22 @@ default decision := {
 	"required": {},
 }
 
-decision := verdict.document("deny", denials, [tier.obligation], tier.level, required) if count(denials) > 0
+decision := data.bywire.verdict.document("deny", denials, told, data.bywire.tier.level, required) if count(denials) > 0
 
-else := verdict.allowed(passed | changes.notes, [tier.obligation], tier.level) if count(passed) > 0
+else := data.bywire.verdict.document("allow", passed | data.bywire.gate.changes.notes, told, data.bywire.tier.level, {}) if count(passed) > 0
 
-change_denials := (needs.deny | changes.deny) | statements.deny
+told := array.concat([data.bywire.tier.obligation], data.bywire.shadow.obligations(found))
 
-proof_denials := (tests.deny | supply_chain.deny) | (assets.deny | manifests.deny)
+found := union({
+	data.bywire.gate.needs.deny, data.bywire.gate.changes.deny, data.bywire.gate.statements.deny,
+	data.bywire.gate.tests.deny, data.bywire.gate.supply_chain.deny, data.bywire.gate.assets.deny,
+	data.bywire.gate.manifests.deny,
+})
 
-denials := change_denials | proof_denials
+denials := data.bywire.shadow.enforced(found)
 
-passed contains {"rule": "gate.passed", "facts": {"subject": needs.subject, "environment": needs.environment, "tier": tier.level}} if {
-	count(needs.kinds) > 0
+passed contains {"rule": "gate.passed", "facts": {"subject": data.bywire.gate.needs.subject, "environment": data.bywire.gate.needs.environment, "tier": data.bywire.tier.level}} if {
+	count(data.bywire.gate.needs.kinds) > 0
 }
 
-required := {"evidence": needs.kinds}
+required := {"evidence": data.bywire.gate.needs.kinds}

@@ -34,9 +34,9 @@ test_fires_grant_evidence_changed if fixtures.fires(fixtures.door(fixtures.start
 
 test_quiet_grant_evidence_changed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {})}), "allow", "grant.evidence_changed")
 
-test_fires_grant_role_not_allowed if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approver_role": "database-owner"})}), "approval_needed", "grant.role_not_allowed")
+test_fires_grant_role_not_allowed if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approvals": [object.union(fixtures.oncall, {"role": "database-owner"})]})}), "approval_needed", "grant.role_not_allowed")
 
-test_quiet_grant_role_not_allowed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approver_role": "service-owner"})}), "allow", "grant.role_not_allowed")
+test_quiet_grant_role_not_allowed if fixtures.quiet(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"approvals": [object.union(fixtures.oncall, {"role": "service-owner"})]})}), "allow", "grant.role_not_allowed")
 
 test_fires_grant_action_mismatch if fixtures.fires(fixtures.door(fixtures.start, {"grant": object.union(fixtures.grant, {"action_digest": fixtures.other})}), "approval_needed", "grant.action_mismatch")
 
@@ -46,3 +46,27 @@ test_the_operator_names_the_roles_that_approve if fixtures.fires(
 	fixtures.door(fixtures.start, {"grant": fixtures.grant, "operator": {"approver_roles": ["service-owner"]}}),
 	"approval_needed", "grant.role_not_allowed",
 )
+
+among(approvals, changed) := fixtures.door(fixtures.start, object.union({"grant": object.union(fixtures.grant, {"approvals": approvals})}, changed))
+
+lowly := {"operator": {"criticality": "internal"}, "change": {"declared_tier": "low"}}
+
+chat := object.union(fixtures.oncall, {"asserted_by": "channel"})
+
+test_fires_grant_channel_capped if fixtures.fires(among([chat], {}), "approval_needed", "grant.channel_capped")
+
+test_quiet_grant_channel_capped if fixtures.quiet(among([chat], lowly), "allow", "grant.channel_capped")
+
+test_what_nobody_names_is_a_channel if fixtures.fires(among([object.remove(chat, ["asserted_by"])], {}), "approval_needed", "grant.channel_capped")
+
+test_one_forged_approval_spoils_the_rest if fixtures.fires(
+	among([fixtures.oncall, object.union(fixtures.maria, {"signature_verified": false})], {}),
+	"deny", "grant.signature_invalid",
+)
+
+test_an_agent_among_people_approves_nothing if fixtures.fires(
+	among([fixtures.oncall, object.union(fixtures.maria, {"approver": "agent:auditor"})], {}),
+	"deny", "grant.approver_not_person",
+)
+
+test_approvals_that_are_no_list_are_none if fixtures.fires(among("everyone", {}), "deny", "grant.signature_invalid")

@@ -1,28 +1,20 @@
 # One approval for a bounded plan (RULES 20): each action under it must stay inside what the person signed.
 package bywire.plan_coverage
 
-import data.bywire.capability
 import data.bywire.facts
 
-plan := object.get(input, ["grant", "plan"], null)
-
 field(name) := object.get(input, ["grant", "plan", name], null)
-
-parameter(name) := object.get(capability.parameters, name, null)
 
 # The grant is for a plan and the tool is one that runs under plans.
 claimed if {
 	object.get(input, ["grant", "kind"], null) == "plan"
-	capability.row.coverage == "plan"
+	data.bywire.capability.row.coverage == "plan"
 }
 
 covers if {
 	claimed
-	is_object(plan)
+	is_object(object.get(input, ["grant", "plan"], null))
 	count(misfit) == 0
-	same_plan
-	same_target
-	same_artifact
 }
 
 same_plan if {
@@ -30,13 +22,13 @@ same_plan if {
 }
 
 same_target if {
+	is_string(field("service"))
 	field("service") == object.get(input, ["action", "service"], null)
-	field("environment") == capability.environment
+	field("environment") == data.bywire.capability.environment
 }
 
 same_artifact if {
-	is_string(field("artifact"))
-	parameter("artifact") == field("artifact")
+	facts.same_text(field("artifact"), data.bywire.capability.artifact)
 }
 
 misfit contains {"rule": "plan.digest_mismatch", "facts": {"approved": approved, "asked": asked}} if {
@@ -47,52 +39,36 @@ misfit contains {"rule": "plan.digest_mismatch", "facts": {"approved": approved,
 
 misfit contains {"rule": "plan.target_mismatch", "facts": {"approved": approved, "asked": asked}} if {
 	approved := [field("service"), field("environment")]
-	asked := [object.get(input, ["action", "service"], null), capability.environment]
+	asked := [object.get(input, ["action", "service"], null), data.bywire.capability.environment]
 	not same_target
 }
 
-misfit contains {"rule": "plan.artifact_mismatch", "facts": {"approved": field("artifact"), "asked": parameter("artifact")}} if {
+misfit contains {"rule": "plan.artifact_mismatch", "facts": {"approved": field("artifact"), "asked": data.bywire.capability.artifact}} if {
 	not same_artifact
 }
 
-misfit contains {"rule": "plan.warm_not_approved", "facts": {"tool": capability.tool}} if {
-	capability.row.needs_warm
+misfit contains {"rule": "plan.warm_not_approved", "facts": {"tool": data.bywire.capability.tool}} if {
+	data.bywire.capability.row.needs_warm
 	field("warm") != true
 }
 
 misfit contains {"rule": "plan.weight_outside", "facts": {"weight": weight, "steps": weights}} if {
-	weighed
+	data.bywire.capability.weighed
 	not weight in weights
 }
 
 misfit contains {"rule": "plan.ceiling_exceeded", "facts": {"weight": weight, "ceiling": field("ceiling")}} if {
-	weighed
-	not within_ceiling
+	data.bywire.capability.weighed
+	not facts.at_least(field("ceiling"), weight)
 }
 
 misfit contains {"rule": "plan.segments_outside", "facts": {"weight": weight, "segments": segments}} if {
-	weighed
+	data.bywire.capability.weighed
 	weight in weights
 	not segments_within
 }
 
-# The share of traffic that this action leaves on the canary, percent; a lease renewal keeps the weight it names.
-weighed if capability.tool in {"set_canary_weight", "promote_release"}
-
-weighed if {
-	capability.tool == "renew_canary_lease"
-	parameter("weight") != null
-}
-
-weight := 100 if capability.row.full_exposure
-
-else := parameter("weight")
-
-within_ceiling if {
-	is_number(weight)
-	is_number(field("ceiling"))
-	weight <= field("ceiling")
-}
+weight := data.bywire.capability.weight
 
 steps := facts.list_at(["grant", "plan", "steps"])
 
@@ -111,7 +87,7 @@ else := [] if field("segments") == null
 
 else := object.get(input, ["grant", "plan", "segments", index], null)
 
-segments := object.get(capability.parameters, "segments", [])
+segments := object.get(data.bywire.capability.parameters, "segments", [])
 
 # No segment named means every segment, in a step as in an action.
 segments_within if {

@@ -66,3 +66,14 @@ renewing(parameters) := fixtures.door(
 test_a_renewal_keeps_the_weight if fixtures.quiet(renewing({}), "allow", "plan.weight_outside")
 
 test_a_renewal_raises_no_weight if fixtures.fires(renewing({"weight": 50}), "approval_needed", "plan.weight_outside")
+
+promoting(parameters, changed) := fixtures.door(
+	fixtures.asking("promote_canary", "production_orchestration", object.union({"deployment_id": fixtures.artifact}, parameters)),
+	{"grant": object.union(fixtures.grant, changed)},
+)
+
+test_a_canary_is_promoted_by_the_steps_of_its_plan if fixtures.fires(promoting({"target_percentage": 5}, {}), "allow", "allow.plan")
+
+test_and_not_beside_them if fixtures.fires(promoting({"target_percentage": 50}, {}), "approval_needed", "plan.weight_outside")
+
+test_nor_is_another_one if fixtures.fires(promoting({"target_percentage": 5}, {"plan": {"artifact": fixtures.stable}}), "approval_needed", "plan.artifact_mismatch")

@@ -53,3 +53,29 @@ test_settling_needs_a_recorded_rollout if fixtures.quiet(
 	fixtures.door(fixtures.asking("settle_release", "environment_write", {"artifact": fixtures.artifact}), {}),
 	"approval_needed", "allow.settle",
 )
+
+rolling_back(evidence) := fixtures.door(
+	fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}),
+	object.union(fixtures.incident, {"retreat": evidence}),
+)
+
+test_fires_rollback_artifact_missing if fixtures.fires(rolling_back({"artifact_available": false}), "deny", "rollback.artifact_missing")
+
+test_quiet_rollback_artifact_missing if fixtures.quiet(rolling_back({}), "approval_needed", "rollback.artifact_missing")
+
+test_fires_rollback_compatibility_unchecked if fixtures.fires(rolling_back({"compatibility_checked": false}), "deny", "rollback.compatibility_unchecked")
+
+test_quiet_rollback_compatibility_unchecked if fixtures.quiet(rolling_back({}), "approval_needed", "rollback.compatibility_unchecked")
+
+test_fires_rollback_evidence_missing if fixtures.fires(rolling_back({"blast_radius": ""}), "deny", "rollback.evidence_missing")
+
+test_quiet_rollback_evidence_missing if fixtures.quiet(rolling_back({}), "approval_needed", "rollback.evidence_missing")
+
+test_nobody_who_looked_for_migrations_is_missing_too if fixtures.fires(rolling_back({"irreversible_migrations": null}), "deny", "rollback.evidence_missing")
+
+test_a_migration_found_on_the_way_back_stops_it if fixtures.fires(rolling_back({"irreversible_migrations": ["migrations/8.sql"]}), "deny", "rollback.irreversible_migration")
+
+test_a_recorded_retreat_brought_its_evidence if fixtures.quiet(
+	fixtures.door(fixtures.asking("rollback_deployment", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"incident_mode": true}}),
+	"allow", "rollback.evidence_missing",
+)

@@ -1,10 +1,9 @@
 # The operator's limits on exposure (RULES 1): no plan and no grant reaches beyond them.
 package bywire.rollout
 
-import data.bywire.capability
 import data.bywire.facts
 
-parameters := capability.parameters
+parameters := data.bywire.capability.parameters
 
 ceiling := object.get(input, ["operator", "limits", "rollout_ceiling"], null)
 
@@ -12,47 +11,37 @@ first_step := object.get(input, ["operator", "limits", "rollout_first_step"], nu
 
 serving := object.get(input, ["state", "target", "stable"], null)
 
-weighs if capability.tool in {"set_canary_weight", "promote_canary", "promote_release"}
+starts if data.bywire.capability.tool == "start_rollout"
 
-# What traffic share the action itself asks for, percent.
-weight := 100 if capability.tool == "promote_release"
+concerned if starts
 
-else := object.get(parameters, "target_percentage", null) if capability.tool == "promote_canary"
+concerned if data.bywire.capability.weighed
 
-else := object.get(parameters, "weight", null)
+deny contains {"rule": "rollout.weight_invalid", "facts": {"weight": asked}} if some asked in asked_weights - shares
 
-deny contains {"rule": "rollout.weight_invalid", "facts": {"weight": asked}} if {
+# Percentages; what is none is not compared any further.
+shares := {asked |
 	some asked in asked_weights
-	not is_percentage(asked)
+	is_number(asked)
+	asked >= 0
+	asked <= 100
 }
 
-is_percentage(value) if {
-	is_number(value)
-	value >= 0
-	value <= 100
-}
+deny contains {"rule": "rollout.ceiling_exceeded", "facts": {"weight": asked, "ceiling": ceiling}} if some asked in asked_weights - allowed
 
-deny contains {"rule": "rollout.ceiling_exceeded", "facts": {"weight": asked, "ceiling": ceiling}} if {
+allowed := {asked |
+	is_number(ceiling)
 	some asked in asked_weights
-	not at_most(asked, ceiling)
+	is_number(asked)
+	asked <= ceiling
 }
 
-asked_weights contains weight if weighs
+# Every share of traffic that the action or its plan asks for.
+default asked_weights := set()
 
-asked_weights contains asked if {
-	starts
-	some asked in weights
-}
+asked_weights := {data.bywire.capability.weight} if data.bywire.capability.weighed
 
-asked_weights contains object.get(parameters, "ceiling", null) if starts
-
-at_most(value, bound) if {
-	is_number(value)
-	is_number(bound)
-	value <= bound
-}
-
-starts if capability.tool == "start_rollout"
+else := {asked | some asked in array.concat(weights, [object.get(parameters, "ceiling", null)])} if starts
 
 weights := [weight_of(step) | some step in facts.list_at(["action", "parameters", "steps"])]
 
@@ -62,14 +51,12 @@ else := null
 
 deny contains {"rule": "rollout.steps_missing", "facts": {"service": object.get(parameters, "service", null)}} if {
 	starts
-	not has_steps
+	count(weights) == 0
 }
-
-has_steps if count(weights) > 0
 
 deny contains {"rule": "rollout.first_step", "facts": {"weight": weights[0], "limit": first_step}} if {
 	starts
-	not at_most(weights[0], first_step)
+	not facts.at_least(first_step, weights[0])
 	not first_release
 }
 
@@ -93,6 +80,6 @@ deny contains {"rule": "rollout.last_good", "facts": {"last_good": last_good, "s
 deny contains {"rule": "rollout.target_mismatch", "facts": {"plan": planned, "asked": asked}} if {
 	starts
 	planned := [object.get(parameters, "service", null), object.get(parameters, "environment", null)]
-	asked := [object.get(input, ["action", "service"], null), capability.environment]
+	asked := [object.get(input, ["action", "service"], null), data.bywire.capability.environment]
 	planned != asked
 }

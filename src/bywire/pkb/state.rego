@@ -1,51 +1,62 @@
-# Stop, freezes, journal and budget (RULES 7, 16). A flag that is not plainly false counts as set.
+# Stop, freezes, journal and counts (RULES 7, 16). A flag that is not plainly false counts as set.
 package bywire.state
 
-import data.bywire.capability
-import data.bywire.retreat
+import data.bywire.facts
 
-flag(name) := object.get(input, ["state", name], null)
+tool := data.bywire.capability.tool
 
-blocked_by := object.get(data.bywire.table.categories, [capability.category, "blocked_by"], ["stop", "freeze_all", "freeze_window"])
+category := data.bywire.capability.category
 
-blocks(name) if {
-	name in blocked_by
-	flag(name) != false
+blocked_by := object.get(data.bywire.table.categories, [category, "blocked_by"], ["stop", "freeze_all", "freeze_window"])
+
+deny contains {"rule": "state.stopped", "facts": {"tool": tool, "category": category}} if {
+	"stop" in blocked_by
+	not input.state.stop == false
+	not data.bywire.retreat.authorised
 }
 
-facts := {"tool": capability.tool, "category": capability.category}
-
-deny contains {"rule": "state.stopped", "facts": facts} if {
-	blocks("stop")
-	not retreat.authorised
+deny contains {"rule": "state.frozen_all", "facts": {"tool": tool, "category": category}} if {
+	"freeze_all" in blocked_by
+	not input.state.freeze_all == false
 }
 
-deny contains {"rule": "state.frozen_all", "facts": facts} if blocks("freeze_all")
-
-deny contains {"rule": "state.freeze_window", "facts": {"tool": capability.tool, "environment": capability.environment}} if {
-	blocks("freeze_window")
+deny contains {"rule": "state.freeze_window", "facts": {"tool": tool, "environment": data.bywire.capability.environment}} if {
+	"freeze_window" in blocked_by
+	not input.state.freeze_window == false
 }
 
-deny contains {"rule": "state.journal_missing", "facts": facts} if {
-	capability.category != "read"
+deny contains {"rule": "state.journal_missing", "facts": {"tool": tool, "category": category}} if {
+	category != "read"
 	object.get(input, ["state", "journal"], true) != true
 }
 
-# The intent transaction debits the budget and has the last word; where the input carries it, the answer comes early.
+# The intent transaction debits every count and has the last word; where the input carries it, the answer comes early.
 deny contains {"rule": "state.budget_exhausted", "facts": {"observed": observed, "limit": limit}} if {
-	not retreat.authorised
-	flag("budget") != null
+	object.get(input, ["state", "budget"], null) != null
 	observed := object.get(input, ["state", "budget", "observed"], null)
 	limit := object.get(input, ["state", "budget", "limit"], null)
-	not within(observed, limit)
+	not facts.before(observed, limit)
+	not data.bywire.retreat.authorised
 }
 
-within(observed, limit) if {
-	is_number(observed)
-	is_number(limit)
-	observed < limit
+limits := facts.objects_at(["state", "limits"])
+
+deny contains {"rule": "state.limit_exhausted", "facts": {"name": object.get(item, "name", null), "observed": observed, "limit": limit}} if {
+	some item in limits
+	observed := object.get(item, "observed", null)
+	limit := object.get(item, "limit", null)
+	not facts.before(observed, limit)
+	not data.bywire.retreat.authorised
+}
+
+deny contains {"rule": "state.limits_unknown", "facts": {"tool": tool}} if {
+	not facts.is_list_of_objects(["state", "limits"])
+	not data.bywire.retreat.authorised
 }
 
 default tainted := true
 
-tainted := false if object.get(input, ["state", "session", "integrity"], null) == "trusted"
+tainted := false if {
+	input.state.session.integrity == "trusted"
+	input.action.integrity == "trusted"
+}

@@ -31,3 +31,23 @@ test_a_budget_that_is_not_told_is_left_to_the_intent_transaction if fixtures.qui
 	fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"budget": null}}),
 	"allow", "state.budget_exhausted",
 )
+
+test_fires_state_limit_exhausted if fixtures.fires(fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"limits": [{"name": "principal:agent:x", "observed": 3, "limit": 600}, {"name": "tool:start_rollout", "observed": 2, "limit": 2}]}}), "deny", "state.limit_exhausted")
+
+test_quiet_state_limit_exhausted if fixtures.quiet(fixtures.door(fixtures.start, {"grant": fixtures.grant, "state": {"limits": [{"name": "tool:start_rollout", "observed": 1, "limit": 2}]}}), "allow", "state.limit_exhausted")
+
+test_a_count_that_is_no_number_is_exhausted if fixtures.fires(fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"limits": [{"name": "tool:get_job_logs", "observed": null, "limit": 2}]}}), "deny", "state.limit_exhausted")
+
+test_fires_state_limits_unknown if fixtures.fires(fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"limits": null}}), "deny", "state.limits_unknown")
+
+test_quiet_state_limits_unknown if fixtures.quiet(fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"limits": []}}), "allow", "state.limits_unknown")
+
+test_no_count_holds_back_a_retreat if fixtures.quiet(
+	fixtures.door(fixtures.asking("rollback_release", "exposure_reducing", {"to": fixtures.stable}), {"retreat": fixtures.retreat, "state": {"limits": [{"name": "x", "observed": 2, "limit": 2}, 7]}}),
+	"allow", "state.limit_exhausted",
+)
+
+test_what_the_action_carries_taints_it if fixtures.fires(
+	fixtures.door(fixtures.asking("toggle_feature_flag", "incident_mitigation", {}), {"action": {"environment": "non-production", "integrity": "tainted"}}),
+	"approval_needed", "session.tainted",
+)

@@ -8,31 +8,25 @@ ranks := data.bywire.table.tiers.rank
 order := data.bywire.table.tiers.order
 
 # A word that names no tier counts as the highest.
-rank_of(name) := object.get(ranks, name, 3)
-
-criticality := object.get(input, ["operator", "criticality"], null)
-
-raises contains {"by": "declared", "value": declared, "rank": rank_of(declared)} if {
+raises contains {"by": "declared", "value": declared, "rank": object.get(ranks, declared, 3)} if {
 	declared := object.get(input, ["change", "declared_tier"], null)
 }
 
-raises contains {"by": "tier_floor", "value": minimum, "rank": rank_of(minimum)} if {
+raises contains {"by": "tier_floor", "value": minimum, "rank": object.get(ranks, minimum, 3)} if {
 	minimum := object.get(input, ["operator", "tier_floor"], null)
 }
 
-raises contains {"by": "criticality", "value": criticality, "rank": rank_of(minimum)} if {
+raises contains {"by": "criticality", "value": criticality, "rank": object.get(ranks, minimum, 3)} if {
+	criticality := object.get(input, ["operator", "criticality"], null)
 	minimum := object.get(data.bywire.table.tiers.criticality, criticality, "high")
 }
 
 raises contains {"by": "touches_intent", "value": "bywire.yaml", "rank": 3} if {
-	object.get(input, ["change", "touches_intent"], null) != false
-}
-
-raises contains {"by": "touches_intent", "value": path, "rank": 3} if {
-	some path in regex.find_n(`(?im)^(.*/)?bywire\.ya?ml$`, paths, 1)
+	not input.change.touches_intent == false
 }
 
 raises contains {"by": class, "value": path, "rank": 3} if {
+	paths != ""
 	some class, pattern in data.bywire.table.path_classes
 	some path in regex.find_n(pattern, paths, 1)
 }
@@ -49,12 +43,31 @@ raises contains {"by": "irreversible_migration", "value": path, "rank": 3} if {
 	path := object.get(migration, "path", null)
 }
 
+raises contains {"by": signal, "value": path, "rank": object.get(ranks, listed.tier, 3)} if {
+	paths != ""
+	some signal, listed in data.bywire.table.risk_signals
+	some path in regex.find_n(listed.pattern, paths, 1)
+}
+
+# Autonomy falls as undoing gets harder (seed 001, 4.3). What nobody says how to undo counts as irreversible.
+raises contains {"by": "undo", "value": undo, "rank": object.get(ranks, minimum, 3)} if {
+	acts
+	undo := object.get(input, ["action", "undo"], null)
+	minimum := object.get(data.bywire.table.tiers.undo, undo, "high")
+}
+
+# The release gate's question is about a change; only an action is undone.
+acts if {
+	data.bywire.capability.row
+	data.bywire.capability.category != "read"
+}
+
 # One subject for every pattern: a class costs one match, however many paths the change has.
 paths := concat("\n", [path | some path in changed; is_string(path)])
 
 changed := facts.list_at(["change", "paths"])
 
-raises contains {"by": "malformed_paths", "value": null, "rank": 3} if not facts.is_list_of_strings(["change", "paths"])
+raises contains {"by": "malformed_paths", "value": null, "rank": 3} if not facts.paths_told
 
 rank := max([raise.rank | some raise in raises])
 

@@ -12,13 +12,4 @@ document(effect, reasons, obligations, tier, required) := {
 	"required": required,
 }
 
-# An allowance never names a hard rule, so the set need not be consulted.
-allowed(reasons, obligations, tier) := {
-	"effect": "allow",
-	"reasons": [{"rule": reason.rule, "facts": reason.facts, "hard": false} | some reason in reasons],
-	"obligations": obligations,
-	"tier": tier,
-	"required": {},
-}
-
 is_hard(rule) := object.get(data.bywire.table.hard_rules, rule, false)

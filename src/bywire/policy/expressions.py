@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from bywire.policy.agent_policies import AGENTS, is_dispatch
 from bywire.policy.builtins import ALLOWED, why_refused
 from bywire.policy.findings import Finding
 from bywire.policy.rego_syntax import (
@@ -173,8 +174,14 @@ class ExpressionCheck:
         for part in parts:
             self._expression(part, scope, generators)
         name = dotted(prefix)
+        if name == f"data.{AGENTS}" and self._asks_agents(node):
+            return
         if name is not None:
             self._name(prefix, name, scope)
+
+    def _asks_agents(self, node: Node) -> bool:
+        """Whether this is the one form in which a shared module asks the agents' own policies."""
+        return not self.module.package.startswith(AGENTS) and is_dispatch(self.module.name_at(kind_of(node)[1]["span"]))
 
     def _name(self, node: Node, name: str, scope: frozenset[str]) -> None:
         root = name.partition(".")[0]

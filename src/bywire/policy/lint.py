@@ -5,16 +5,19 @@ subset is checked on the syntax tree: every name resolves, every function is on 
 and a construct that nobody has looked at is refused. Each finding says where and what to do.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 import regorus
 
 from bywire.model.errors import PolicyError
+from bywire.policy.agent_policies import AGENTS, DISPATCH, deny_rule, is_dispatching, shape_findings
 from bywire.policy.bundle import Bundle
 from bywire.policy.expressions import ExpressionCheck
 from bywire.policy.findings import Finding
 from bywire.policy.rego_syntax import ParsedModule, Place, Rule, kind_of, parse_module, syntax_error
+from bywire.policy.rule_index import sites_of
 from bywire.policy.symbols import ROOT, TABLES, Symbols
 
 SHOWN_MAX = 20
@@ -31,7 +34,7 @@ def check(bundle: Bundle) -> None:
             code="policy_lint",
             next_step="correct the lines above and load the bundle again",
         )
-    _compile(bundle)
+    compile_rules(bundle)
 
 
 def lint(bundle: Bundle) -> tuple[Finding, ...]:
@@ -40,27 +43,53 @@ def lint(bundle: Bundle) -> tuple[Finding, ...]:
     Raises PolicyError `policy_syntax` when a file (a test file too) does not parse.
     """
     modules = tuple(parse_module(module) for module in bundle.modules)
-    for test in bundle.tests:
+    for test in (*bundle.tests, *bundle.agent_tests.values()):
         parse_module(test)
-    symbols = Symbols.of(modules, bundle.tables)
     found = [
-        *(finding for module in modules for finding in _module(module, symbols)),
+        *(_reserved(module) for module in modules if _is_reserved(module.package)),
         *_entrypoints(bundle.manifest.entrypoints, modules),
-        *_conflicts(modules),
+        *_rules(modules, bundle.tables),
+        *_agents(bundle, modules),
     ]
-    checks = [ExpressionCheck(module, rule, symbols) for module in modules for rule in module.rules]
-    for expression_check in checks:
-        found.extend(expression_check.run())
-    found.extend(_recursion(checks))
     return tuple(sorted(found, key=lambda finding: (finding.place.file, finding.place.line, finding.place.col)))
 
 
-def _module(module: ParsedModule, symbols: Symbols) -> Iterator[Finding]:
-    top = Place(module.path, 1, 1)
-    if not module.package.startswith(f"{ROOT}.") or module.package.startswith(TABLES):
+def _rules(modules: tuple[ParsedModule, ...], tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is wrong with modules that see each other and these tables."""
+    symbols = Symbols.of(modules, tables)
+    for module in modules:
+        yield from _module(module, symbols)
+    yield from _conflicts(modules)
+    checks = [ExpressionCheck(module, rule, symbols) for module in modules for rule in module.rules]
+    for expression_check in checks:
+        yield from expression_check.run()
+    yield from _recursion(checks)
+
+
+def _agents(bundle: Bundle, shared: tuple[ParsedModule, ...]) -> Iterator[Finding]:
+    if bundle.agents and not any(map(is_dispatching, shared)):
         yield Finding(
-            top, f"package {module.package} is not ours to define", "name it bywire.<topic>, but not bywire.table"
+            Place("manifest.json", 1, 1), "no module asks the policies in agents/", f"let one of them read {DISPATCH}"
         )
+    for agent in sorted(bundle.agent_tests.keys() - bundle.agents.keys()):
+        path = bundle.agent_tests[agent].path
+        yield Finding(Place(path, 1, 1), f"there is no agents/{agent}.rego", "remove these tests, or add the policy")
+    for agent, module in bundle.agents.items():
+        parsed = parse_module(module)
+        yield from _rules((parsed,), {})
+        yield from shape_findings(agent, module, parsed, sites_of(parsed))
+
+
+def _is_reserved(package: str) -> bool:
+    return not package.startswith(f"{ROOT}.") or any(f"{package}.".startswith(f"{own}.") for own in (TABLES, AGENTS))
+
+
+def _reserved(module: ParsedModule) -> Finding:
+    remedy = "name it bywire.<topic>, but neither bywire.table nor bywire.agents"
+    return Finding(Place(module.path, 1, 1), f"package {module.package} is not ours to define", remedy)
+
+
+def _module(module: ParsedModule, symbols: Symbols) -> Iterator[Finding]:
     for alias, (target, place) in module.imports.items():
         if target.startswith(("future.", "rego.")):
             yield Finding(place, f"import {target} belongs to Rego v0", "remove it; modules are Rego v1")
@@ -134,11 +163,20 @@ def _recursion(checks: list[ExpressionCheck]) -> Iterator[Finding]:
                 stack.append((successor, iter(sorted(edges[successor]))))
 
 
-def _compile(bundle: Bundle) -> None:
-    """Compile every entrypoint: what is left (ordering, safety inside closures) regorus's compiler refuses here."""
+def compile_rules(bundle: Bundle) -> None:
+    """Compile what may be asked: what is left (ordering, safety inside closures) regorus's compiler refuses here.
+
+    Raises PolicyError `policy_syntax`.
+    """
     sources = [(module.path, module.source) for module in bundle.modules]
     for entrypoint in bundle.manifest.entrypoints:
-        try:
-            regorus.Program.compile_from_modules(bundle.data_json(), sources, [entrypoint])
-        except (RuntimeError, msgspec.MsgspecError) as error:
-            raise syntax_error("bundle", error) from error
+        _compile_rule(entrypoint, bundle.data_json(), sources)
+    for agent, module in bundle.agents.items():
+        _compile_rule(deny_rule(agent), "{}", [(module.path, module.source)])
+
+
+def _compile_rule(rule: str, data_json: str, sources: list[tuple[str, str]]) -> None:
+    try:
+        regorus.Program.compile_from_modules(data_json, sources, [rule])
+    except (RuntimeError, msgspec.MsgspecError) as error:
+        raise syntax_error("bundle", error) from error

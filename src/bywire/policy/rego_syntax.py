@@ -41,6 +41,7 @@ _CHILDREN: dict[str, tuple[str, ...]] = {
     "SetCompr": ("term",),
     "ObjectCompr": ("key", "value"),
 }
+_PLAIN = re.compile(r"[A-Za-z_]\w*")
 COMPREHENSIONS = frozenset({"ArrayCompr", "SetCompr", "ObjectCompr"})
 _ERROR = re.compile(r"--> (?P<file>[^\n]*):(?P<line>\d+):(?P<col>\d+)\n.*?error: (?P<text>[^\n]*)", re.DOTALL)
 
@@ -66,7 +67,10 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One definition. `kind` is `complete`, `set`, `function`, `default` or `unknown`; `name` is empty when dotted."""
+    """One definition. `kind` is `complete`, `set`, `function`, `default` or `unknown`; `name` is empty when dotted.
+
+    `start` is where it begins, in bytes of the source.
+    """
 
     name: str
     kind: str
@@ -74,6 +78,7 @@ class Rule(msgspec.Struct, frozen=True):
     arguments: tuple[Node, ...]
     value: Node | None
     bodies: tuple[Body, ...]
+    start: int
 
 
 class ParsedModule(msgspec.Struct, frozen=True):
@@ -88,6 +93,15 @@ class ParsedModule(msgspec.Struct, frozen=True):
     def name_at(self, span: Node) -> str:
         """The source text under a span (byte offsets)."""
         return _text(self.source, span)
+
+    def definition(self, rule: Rule) -> str:
+        """The source text of a rule, up to the next one, without blank and comment lines after it."""
+        later = [other.start for other in self.rules if other.start > rule.start]
+        source = self.source.encode()
+        lines = source[rule.start : min(later, default=len(source))].decode().splitlines()
+        while lines and (not lines[-1].strip() or lines[-1].startswith("#")):
+            lines.pop()
+        return "\n".join(lines)
 
 
 def parse_module(module: Module) -> ParsedModule:
@@ -106,7 +120,7 @@ def parse_module(module: Module) -> ParsedModule:
     ast = tree["ast"]
     return ParsedModule(
         path=module.path,
-        package=dotted(ast["package"]["refr"]) or "",
+        package=_package(ast["package"]["refr"]),
         imports=dict(_imports(module, ast["imports"])),
         rules=tuple(_rule(module.path, rule) for rule in ast["rules"]),
         source=module.source,
@@ -176,6 +190,20 @@ def dotted(node: Node) -> str | None:
     return None
 
 
+def reference(package: str, rule: str) -> str:
+    """`data.a.b.rule` for the rule of a package; what is no plain name stands in brackets, `data.a["b-c"].rule`."""
+    parts = (f".{part}" if _PLAIN.fullmatch(part) else f'["{part}"]' for part in (*package.split("."), rule))
+    return f"data{''.join(parts)}"
+
+
+def _package(node: Node) -> str:
+    """`a.b.c`, also for `a.b["c"]`; empty for any other form."""
+    kind, fields = kind_of(node)
+    if kind == "RefBrack" and "String" in fields["index"]:
+        return f"{dotted(fields['refr'])}.{fields['index']['String']['value']}"
+    return dotted(node) or ""
+
+
 def _text(source: str, span: Node) -> str:
     return source.encode()[span["start"] : span["end"]].decode()
 
@@ -192,7 +220,8 @@ def _rule(path: str, node: Node) -> Rule:
     form, fields = kind_of(node)
     if form == "Default":
         place = place_of(path, fields["refr"])
-        return Rule(_name(fields["refr"]), "default", place, tuple(fields["args"]), fields["value"], ())
+        start = fields["span"]["start"]
+        return Rule(_name(fields["refr"]), "default", place, tuple(fields["args"]), fields["value"], (), start)
     head_form, head = kind_of(fields["head"])
     kinds = {"Compr": "complete", "Set": "set", "Func": "function"}
     assign = head["key"] if head_form == "Set" else (head["assign"] or {}).get("value")
@@ -202,7 +231,15 @@ def _rule(path: str, node: Node) -> Rule:
         Body((body["assign"] or {}).get("value"), tuple(body["query"]["stmts"]), body["is_else"])
         for body in fields["bodies"]
     )
-    return Rule(_name(head["refr"]), kind, place_of(path, head["refr"]), tuple(head.get("args", ())), assign, bodies)
+    return Rule(
+        name=_name(head["refr"]),
+        kind=kind,
+        place=place_of(path, head["refr"]),
+        arguments=tuple(head.get("args", ())),
+        value=assign,
+        bodies=bodies,
+        start=fields["span"]["start"],
+    )
 
 
 def _name(refr: Node) -> str:

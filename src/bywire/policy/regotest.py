@@ -1,17 +1,21 @@
 """Run a bundle's own Rego tests (`*_test.rego`, rules named `test_...`) and say which rules they leave unproved.
 
 A rule id `gate.sbom_missing` is proved by two passing tests that name it: `test_fires_gate_sbom_missing`, where it must
-fire, and `test_quiet_gate_sbom_missing`, the nearest question where it must not.
+fire, and `test_quiet_gate_sbom_missing`, the nearest question where it must not. The tests of an agent's own policy see
+that policy and nothing else.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 import regorus
 
-from bywire.policy.bundle import Bundle, parse_bundle
-from bywire.policy.rego_syntax import parse_module
+from bywire.policy.bundle import Bundle, Module, parse_bundle
+from bywire.policy.rego_syntax import parse_module, reference
 from bywire.policy.rule_index import rule_sites
+
+_QUOTED = re.compile(r'"([a-z0-9_.-]+)"')
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -37,12 +41,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def tests_of(bundle: Bundle) -> dict[str, str]:
     """The full names of all tests (`data.bywire.gate.tests_test.test_x`) and where each stands."""
-    return {
-        f"data.{module.package}.{rule.name}": str(rule.place)
-        for module in map(parse_module, bundle.tests)
-        for rule in module.rules
-        if rule.name.startswith("test_")
-    }
+    return _named_tests((*bundle.tests, *bundle.agent_tests.values()))
 
 
 def run(files: Mapping[str, bytes]) -> Report:
@@ -50,17 +49,13 @@ def run(files: Mapping[str, bytes]) -> Report:
 
     Raises PolicyError when the bundle or a test does not parse.
     """
-    bundle = parse_bundle(files)
-    engine = regorus.Engine()
-    for module in (*bundle.modules, *bundle.tests):
-        engine.add_policy(module.path, module.source)
-    engine.add_data_json(bundle.data_json())
+    return run_bundle(parse_bundle(files))
+
+
+def run_bundle(bundle: Bundle) -> Report:
+    """The same for a parsed bundle."""
     passed, failed = [], []
-    for test, place in tests_of(bundle).items():
-        try:
-            got = engine.eval_rule_as_json(test)
-        except RuntimeError as error:
-            got = str(error).split("\n\nStack backtrace")[0]
+    for test, place, got in _results(bundle):
         if got == "true":
             passed.append(test)
         else:
@@ -68,12 +63,41 @@ def run(files: Mapping[str, bytes]) -> Report:
     return Report(tuple(passed), tuple(failed), _unproved(bundle, passed))
 
 
+def _results(bundle: Bundle) -> Iterator[tuple[str, str, str]]:
+    yield from _run((*bundle.modules, *bundle.tests), bundle.data_json(), _named_tests(bundle.tests))
+    for agent, tests in bundle.agent_tests.items():
+        own = bundle.agents.get(agent)
+        yield from _run((own, tests) if own else (tests,), "{}", _named_tests((tests,)))
+
+
+def _run(modules: Iterable[Module], data_json: str, tests: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    engine = regorus.Engine()
+    for module in modules:
+        engine.add_policy(module.path, module.source)
+    engine.add_data_json(data_json)
+    for test, place in tests.items():
+        try:
+            yield test, place, engine.eval_rule_as_json(test)
+        except RuntimeError as error:
+            yield test, place, str(error).split("\n\nStack backtrace")[0].strip()
+
+
+def _named_tests(modules: Iterable[Module]) -> dict[str, str]:
+    return {
+        reference(module.package, rule.name): str(rule.place)
+        for module in map(parse_module, modules)
+        for rule in module.rules
+        if rule.name.startswith("test_")
+    }
+
+
 def _unproved(bundle: Bundle, passed: list[str]) -> tuple[str, ...]:
     names = {test.rpartition(".")[2] for test in passed}
-    named = "".join(module.source for module in bundle.tests)
+    sources = (module.source for module in (*bundle.tests, *bundle.agent_tests.values()))
+    named = {name for source in sources for name in _QUOTED.findall(source)}
     return tuple(
         rule
         for rule in sorted(rule_sites(bundle))
-        if f'"{rule}"' not in named
-        or any(f"test_{way}_{rule.replace('.', '_')}" not in names for way in ("fires", "quiet"))
+        if rule not in named
+        or any(f"test_{way}_{re.sub('[.-]', '_', rule)}" not in names for way in ("fires", "quiet"))
     )

@@ -20,11 +20,16 @@ from bywire.policy.rego_syntax import (
 
 
 class RuleSite(msgspec.Struct, frozen=True):
-    """A rule id, its place, and the names of the facts it emits."""
+    """A rule id, its place, the names of the facts it emits, and the definition it stands in.
+
+    A rule id that is written in several places has `also` the (place, definition) of the others.
+    """
 
     rule: str
     place: Place
     facts: frozenset[str]
+    text: str = ""
+    also: tuple[tuple[Place, str], ...] = ()
 
 
 def rule_sites(bundle: Bundle) -> dict[str, RuleSite]:
@@ -33,21 +38,31 @@ def rule_sites(bundle: Bundle) -> dict[str, RuleSite]:
     Raises PolicyError `policy_reason` for a reason whose id or facts are computed: messages and tests go by them.
     """
     sites: dict[str, RuleSite] = {}
-    for module in map(parse_module, bundle.modules):
-        for rule in module.rules:
-            for node in _objects(rule):
-                site = _site(module, node)
-                if site is not None:
-                    known = sites.get(site.rule)
-                    sites[site.rule] = site if known is None else _merge(known, site)
+    for module in map(parse_module, (*bundle.modules, *bundle.agents.values())):
+        for site in sites_of(module).values():
+            known = sites.get(site.rule)
+            sites[site.rule] = site if known is None else _merge(known, site)
+    return sites
+
+
+def sites_of(module: ParsedModule) -> dict[str, RuleSite]:
+    """The reasons written in one module."""
+    sites: dict[str, RuleSite] = {}
+    for rule in module.rules:
+        for node in _objects(rule):
+            site = _site(module, rule, node)
+            if site is not None:
+                known = sites.get(site.rule)
+                sites[site.rule] = site if known is None else _merge(known, site)
     return sites
 
 
 def _merge(known: RuleSite, site: RuleSite) -> RuleSite:
-    return RuleSite(known.rule, known.place, known.facts & site.facts)
+    also = (*known.also, (site.place, site.text), *site.also)
+    return RuleSite(known.rule, known.place, known.facts & site.facts, known.text, also)
 
 
-def _site(module: ParsedModule, node: Node) -> RuleSite | None:
+def _site(module: ParsedModule, rule: Rule, node: Node) -> RuleSite | None:
     fields = _fields(node)
     if "rule" not in fields or "facts" not in fields:
         return None
@@ -63,7 +78,8 @@ def _site(module: ParsedModule, node: Node) -> RuleSite | None:
             code="policy_reason",
             next_step="write the facts as an object in place",
         )
-    return RuleSite(inside["value"], place_of(module.path, node), frozenset(_fields(facts)))
+    place = place_of(module.path, node)
+    return RuleSite(inside["value"], place, frozenset(_fields(facts)), module.definition(rule))
 
 
 def _definition(module: ParsedModule, name: str) -> Node | None:

@@ -1,7 +1,11 @@
 """Ed25519 keys (RFC 8032). A key id is the sha256 of its SubjectPublicKeyInfo, as cosign's managed-key hint uses.
 
-A key id only ever *selects among keys the caller already trusts*; it never brings a key with it.
+A key id only ever *selects among keys the caller already trusts*; it never brings a key with it. Which algorithm a key
+verifies with is part of the trusted key, never of the signature: plain Ed25519, or Ed25519 on a FIDO token.
 """
+
+from hashlib import sha256
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -9,9 +13,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from bywire.model.errors import EvidenceError
 from bywire.seal.digest import sha256_hex
+from bywire.seal.ssh_wire import SK_ED25519, string
 
 SIGNATURE_BYTES = 64
+SK_SIGNATURE_BYTES = SIGNATURE_BYTES + 5
+_USER_PRESENT = 0x01
 _REPLACE = "re-create the key with `bywire init`, or restore it from where it is kept"
+
+
+class Signer(Protocol):
+    """Whatever signs for one key: the key itself, or an agent or token that holds it."""
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature over `data`, in the form that the trusted key verifies."""
+        ...
 
 
 class VerifyKey:
@@ -36,11 +56,43 @@ class VerifyKey:
         try:
             self._public.verify(signature, data)
         except InvalidSignature as error:
-            raise EvidenceError(
-                "the signature does not fit the data and the trusted key",
-                code="signature_invalid",
-                next_step="do not use this document; ask its producer to sign it again",
-            ) from error
+            raise _unfit("the signature does not fit the data and the trusted key") from error
+
+
+class SkVerifyKey(VerifyKey):
+    """Ed25519 on a FIDO token (OpenSSH PROTOCOL.u2f, sk-ssh-ed25519): somebody touched it for each signature.
+
+    A signature is 64 bytes of Ed25519, one byte of flags and a 4-byte counter; it covers SHA-256(application), flags,
+    counter and SHA-256(data). The counter is not compared with earlier ones. The id is the sha256 of the OpenSSH key
+    blob, so that the same point as a plain Ed25519 key is another key.
+    """
+
+    def __init__(self, public: Ed25519PublicKey, application: str) -> None:
+        super().__init__(public)
+        self._application = sha256(application.encode()).digest()
+        self.key_id = sha256_hex(string(SK_ED25519) + string(self.raw_public) + string(application.encode()))
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Raise EvidenceError `signature_invalid` unless the token signed `data` while somebody touched it."""
+        if len(signature) != SK_SIGNATURE_BYTES:
+            raise _unfit("the signature is not that of a security key")
+        flags_and_counter = signature[SIGNATURE_BYTES:]
+        if not flags_and_counter[0] & _USER_PRESENT:
+            raise _unfit("nobody touched the security key for this signature")
+        covered = self._application + flags_and_counter + sha256(data).digest()
+        super().verify(covered, signature[:SIGNATURE_BYTES])
+
+
+def verify_key(public_hex: str, application: str = "") -> VerifyKey:
+    """The key of a trust entry: a FIDO token's when it names an application. EvidenceError `key_invalid`."""
+    plain = VerifyKey.from_hex(public_hex)
+    return SkVerifyKey(Ed25519PublicKey.from_public_bytes(plain.raw_public), application) if application else plain
+
+
+def _unfit(why: str) -> EvidenceError:
+    return EvidenceError(
+        why, code="signature_invalid", next_step="do not use this document; ask its producer to sign it again"
+    )
 
 
 class SigningKey:

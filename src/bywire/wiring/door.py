@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bywire.adapters.documents import GitIntents
+from bywire.adapters.envelope_executor import EnvelopeExecutor
 from bywire.adapters.repository_executor import RepositoryExecutor
 from bywire.adapters.target_executor import TargetExecutor
 from bywire.delivery.machine import DeliveryMachine
@@ -12,6 +13,7 @@ from bywire.evidence import facts
 from bywire.evidence.verification import SealedStatement
 from bywire.gateway.contract import Catalogue
 from bywire.gateway.contracts import CONTRACTS
+from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
 from bywire.gateway.door import Door
 from bywire.gateway.ports import Executor, IntentRow
 from bywire.gateway.recovery import recover
@@ -21,6 +23,8 @@ from bywire.model.errors import TargetError
 from bywire.model.intent import ServiceIntent
 from bywire.model.principal import KeyRole
 from bywire.seal.dsse import verify_statement
+from bywire.wiring.connecting import connected
+from bywire.wiring.standing import WorkspaceStanding
 from bywire.wiring.workspace import Workspace
 
 ASSETS_CHANGE = "assets"
@@ -29,7 +33,7 @@ EARLIER_MAX = 5
 ASSET_STATEMENTS_MAX = 256
 # Kinds that are evidence about a change; decisions, verdicts and recourse are consequences of it.
 EVIDENCE_KINDS = frozenset({"plan", "change-set", "test-report", "evaluation", "sbom", "provenance", "vsa"})
-CATALOGUE = Catalogue(CONTRACTS)
+CATALOGUE = Catalogue((*CONTRACTS, *DEVOPS_CONTRACTS))
 
 
 class Shelf:
@@ -79,7 +83,21 @@ class DeliveryFacts:
         )
         derived.facts["earlier_rollouts"] = self._earlier(state)
         authorised = state.phase is Phase.ROLLING and state.plan is not None and bool(state.plan.last_good)
-        retreat = {"last_good": state.last_good, "authorised": authorised} if state.last_good else None
+        if not state.last_good:
+            return derived.change, derived.facts, None
+        vsa = derived.facts.get("vsa") or {}
+        steps = state.plan.steps if state.plan is not None else ()
+        retreat = {
+            "last_good": state.last_good,
+            "authorised": authorised,
+            "artifact_available": self._workspace.releases.holds(state.last_good),
+            "irreversible_migrations": [
+                item["path"] for item in derived.change.get("migrations", ()) if item.get("reversible") is not True
+            ],
+            # The gate weighed the change's migrations before anything was exposed.
+            "compatibility_checked": vsa.get("passed") is True,
+            "blast_radius": f"at most {max((step.weight for step in steps), default=0)}% of {state.service}'s traffic",
+        }
         return derived.change, derived.facts, retreat
 
     def _earlier(self, state: DeliveryState) -> list[str]:
@@ -105,9 +123,12 @@ class Joined:
         self._workspace = workspace
         self.intents = GitIntents(workspace.repository)
         self.target = TargetExecutor(workspace.target, workspace.releases, workspace.operator.judge, self._intent)
+        connections, credentials = connected(workspace.operator)
         self.executors: Mapping[str, Executor] = {
             "target": self.target,
             "repository": RepositoryExecutor(workspace.repository, workspace.deliveries.envelope),
+            "envelope": EnvelopeExecutor(),
+            **connections,
         }
         self.shelf = Shelf(workspace)
         self.facts = DeliveryFacts(workspace, self.shelf)
@@ -115,13 +136,16 @@ class Joined:
         self.door = Door(
             catalogue=CATALOGUE,
             engine=workspace.engine,
-            trust=workspace.trust,
+            trust=lambda: workspace.trust,
+            sessions=workspace.sessions,
             operator=workspace.operator,
             journal=workspace.journal,
             approvals=workspace.approvals,
             state=workspace.state,
+            standing=WorkspaceStanding(workspace),
             facts=self.facts,
             executors=self.executors,
+            credentials=credentials,
             clock=workspace.clock,
             steps=workspace.steps,
             workspace_key=workspace.workspace_key,

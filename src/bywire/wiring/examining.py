@@ -1,4 +1,8 @@
-"""What `bywire doctor` looks at: what works, what this host cannot promise, and every way around the door it sees."""
+"""What `bywire doctor` looks at: what works, what cannot be promised, every way around the door, the checklists.
+
+None of it changes anything, but for a stop that is rehearsed and undone; and none of it says that all is well: what was
+not looked at is not known. A new check is one function of the workspace that returns a `Check`; it is listed in CHECKS.
+"""
 
 import platform
 from collections.abc import Callable
@@ -7,13 +11,20 @@ from enum import StrEnum
 import msgspec
 
 from bywire import __version__
+from bywire.adapters.credentials_around import credentials_around
+from bywire.adapters.host_around import host_around
 from bywire.adapters.sandbox_result import IsolationLevel
-from bywire.adapters.surroundings import mode_of, runs_as_root, ways_around
+from bywire.adapters.surroundings import Surroundings, WayAround, mode_of, text
 from bywire.ledger.checkpoint import log_keys
 from bywire.ledger.verify import check_tail
 from bywire.model.errors import BywireError
 from bywire.model.principal import KeyRole
 from bywire.policy.engine import ENGINE_VERSION
+from bywire.wiring.breaking_glass import unsettled_glass
+from bywire.wiring.inventory import EntryPoint, inventory
+from bywire.wiring.practical import practical
+from bywire.wiring.readiness import Readiness, readiness
+from bywire.wiring.reconciling import look, recorded_findings
 from bywire.wiring.workspace import Workspace
 
 
@@ -34,25 +45,50 @@ class Check(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def examine(workspace: Workspace) -> tuple[Check, ...]:
-    """Every check; none of them changes anything, and none of them says `secure`."""
-    return (
-        Check("version", Health.WORKS, f"bywire {__version__}, Python {platform.python_version()}, {ENGINE_VERSION}"),
-        _run("ledger", lambda: _ledger(workspace)),
-        _run("policy", lambda: _policy(workspace)),
-        _run("keys", lambda: _keys(workspace)),
-        _run("target", lambda: _target(workspace)),
-        _isolation(workspace),
-        _same_user(),
-        *(Check("way around", Health.LIMIT, f"{way.what}: {way.where}", way.fix) for way in ways_around()),
-    )
+class Examination(msgspec.Struct, frozen=True):
+    """Everything that was looked at, by section."""
+
+    checks: tuple[Check, ...]
+    ways_around: tuple[WayAround, ...]
+    readiness: tuple[Readiness, ...]
+    practical: tuple[Readiness, ...]
+    inventory: tuple[EntryPoint, ...]
+
+    @property
+    def broken(self) -> tuple[Check, ...]:
+        """The checks that found something broken."""
+        return tuple(check for check in self.checks if check.health is Health.BROKEN)
 
 
-def _run(name: str, check: Callable[[], Check]) -> Check:
+def examine(workspace: Workspace, around: Surroundings) -> Examination:
+    """Every section."""
+    checks = [_run(name, check, workspace) for name, check in CHECKS]
+    checks.append(_same_user(around))
+    ways = ways_around(workspace, around)
     try:
-        return check()
+        entries = inventory(workspace)
+    except BywireError as error:
+        entries = ()
+        checks.append(Check("inventory", Health.BROKEN, error.message, error.next_step))
+    ready = readiness(workspace, entries)
+    return Examination(tuple(checks), ways, ready, practical(workspace, entries, ways, ready), entries)
+
+
+def ways_around(workspace: Workspace, around: Surroundings) -> tuple[WayAround, ...]:
+    """Every way around the door that can be seen from here."""
+    configuration = text(workspace.repo / ".git" / "config")
+    return (*credentials_around(around, configuration), *host_around(around, workspace.directory.path, workspace.repo))
+
+
+def _run(name: str, check: Callable[[Workspace], Check], workspace: Workspace) -> Check:
+    try:
+        return check(workspace)
     except BywireError as error:
         return Check(name, Health.BROKEN, error.message, error.next_step)
+
+
+def _version(_workspace: Workspace) -> Check:
+    return Check("version", Health.WORKS, f"bywire {__version__}, Python {platform.python_version()}, {ENGINE_VERSION}")
 
 
 def _ledger(workspace: Workspace) -> Check:
@@ -99,6 +135,21 @@ def _target(workspace: Workspace) -> Check:
     return Check("target", Health.WORKS, f"local target on port {status['router_port']} {serving}")
 
 
+def _reconcile(workspace: Workspace) -> Check:
+    """Changes without bywire: those of the ledger that nobody answers for, and those that are not even in it."""
+    recorded = recorded_findings(workspace)
+    known = {item.finding.id for item in recorded}
+    compared = look(workspace)
+    waiting = [item.finding.id for item in recorded if not item.owner]
+    waiting += [finding.id for finding in compared.findings if finding.id not in known]
+    seen = f"{compared.coverage.mediated} of {compared.coverage.changes} changes of the target went through bywire"
+    if waiting:
+        return Check(
+            "reconcile", Health.BROKEN, f"{seen}; nobody answers for {', '.join(waiting[:5])}", "bywire reconcile"
+        )
+    return Check("reconcile", Health.WORKS, seen)
+
+
 def _isolation(workspace: Workspace) -> Check:
     report = workspace.sandbox.isolation()
     if report.level is IsolationLevel.OWN_UID:
@@ -106,11 +157,39 @@ def _isolation(workspace: Workspace) -> Check:
     return Check("isolation", Health.LIMIT, report.sentence, "run on Linux 5.12 or later with user namespaces")
 
 
-def _same_user() -> Check:
-    who = "root" if runs_as_root() else "the same user"
+def _same_user(around: Surroundings) -> Check:
+    who = "root" if around.uid == 0 else "the same user"
     return Check(
         "same user",
         Health.LIMIT,
         f"anything that runs as {who} outside the sandbox can read the operator directory and reach the service's port",
         "run agents as another user; what bywire cannot stop is listed in SECURITY.md",
     )
+
+
+def _witnesses(workspace: Workspace) -> Check:
+    report = workspace.witness_report()
+    return Check("witnesses", Health(report.health), report.says, report.fix)
+
+
+def _emergencies(workspace: Workspace) -> Check:
+    unsettled = unsettled_glass(workspace)
+    if not unsettled:
+        return Check("emergencies", Health.WORKS, "no glass is broken, and no post-mortem is owed")
+    told = ", ".join(f"{item.id} of {item.person} ({item.state})" for item in unsettled)
+    return Check(
+        "emergencies", Health.LIMIT, f"broken glass that is open or unanswered: {told}", "bywire break-glass list"
+    )
+
+
+CHECKS: tuple[tuple[str, Callable[[Workspace], Check]], ...] = (
+    ("version", _version),
+    ("ledger", _ledger),
+    ("policy", _policy),
+    ("keys", _keys),
+    ("target", _target),
+    ("witnesses", _witnesses),
+    ("emergencies", _emergencies),
+    ("reconcile", _reconcile),
+    ("isolation", _isolation),
+)

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from bywire.adapters import knowledge_base
 from bywire.adapters.clock import HighWaterClock
 from bywire.adapters.disk_reserve import DiskReserve
 from bywire.adapters.git_repository import GitRepository
@@ -16,30 +15,39 @@ from bywire.adapters.releases import Releases
 from bywire.adapters.sandbox import Sandbox
 from bywire.adapters.sandbox_result import SandboxLimits
 from bywire.adapters.sqlite_approvals import SqliteApprovals
+from bywire.adapters.sqlite_break_glass import SqliteBreakGlass
 from bywire.adapters.sqlite_database import connect
 from bywire.adapters.sqlite_deliveries import SqliteDeliveries
 from bywire.adapters.sqlite_envelope_state import SqliteMachines, SqliteState
+from bywire.adapters.sqlite_identity import FollowedTrust, finish_replacements, refuse_retired
 from bywire.adapters.sqlite_journal import SqliteJournal
-from bywire.adapters.sqlite_ledger import SqliteLedger
+from bywire.adapters.sqlite_ledger import SqliteLedger, open_reader
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_writer import Transaction, Writer
+from bywire.adapters.witness_memory import WitnessMemory
+from bywire.adapters.workspace_presence import Presence
 from bywire.adapters.yaml_file import parse, read_bytes
 from bywire.config import operator_config
 from bywire.gateway.ports import Steps
 from bywire.identity.session import open_session, request_session
+from bywire.identity.tokens import TokenVerifier
 from bywire.identity.trust import TrustRoot
 from bywire.ledger.checkpoint import log_keys
 from bywire.ledger.entry import leaf_bytes, record_entry
-from bywire.ledger.log import publish
+from bywire.ledger.erasure import eraser_keys
+from bywire.ledger.log import consistency_proof, publish
 from bywire.ledger.verify import check_tail
-from bywire.model.errors import BywireError, ConfigError, PolicyError
+from bywire.model.errors import BywireError, ConfigError
 from bywire.model.operator import OperatorConfig
 from bywire.model.principal import KeyRole
-from bywire.policy.bundle import Bundle, parse_bundle
+from bywire.policy.bundle import Bundle
 from bywire.policy.engine import PolicyEngine
 from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
 from bywire.wiring.changes import DeliveredChanges
+from bywire.wiring.policy_in_force import PolicyInForce
+from bywire.wiring.witness_report import WitnessReport
+from bywire.wiring.witnessing import Witnesses
 
 DATABASE_FILE = "bywire.db"
 OPERATOR_FILE = "operator.yaml"
@@ -63,19 +71,23 @@ class Workspace:
     def __init__(self, repo: Path, directory: OperatorDirectory, *, steps: Steps, take_over: bool, check: bool) -> None:
         self.repo = repo
         self.directory = directory
+        self._presence: Presence | None = None
         self.steps = steps
         self.operator = read_operator(directory)
         self.keys = KeyFiles(directory)
-        self.trust: TrustRoot = self.keys.trust()
-        self.log_key = _trusted_log_key(self.keys, self.trust)
+        self.keys.trust()  # what is damaged is said before a database is made
         self.workspace_key = self.keys.workspace_key()
         database = directory.path / DATABASE_FILE
         self.writer = Writer(database, reserve=DiskReserve(database.with_name(f"{DATABASE_FILE}.reserve")))
         self.reader = Reader(database)
+        self._trust = FollowedTrust(self.keys, self.reader)
+        self.sessions = TokenVerifier(self._trust.current, self.workspace_key)
+        self.log_key = self._settle_keys()
         self.ledger = SqliteLedger(connect(database, read_only=True))
         self.state = SqliteState(self.writer, self.reader)
         self.clock = HighWaterClock(self.state.high_water_ms())
         self.approvals = SqliteApprovals(self.writer, self.reader)
+        self.break_glass = SqliteBreakGlass(self.writer, self.reader)
         self.machines = SqliteMachines(self.writer, self.reader)
         self.deliveries = SqliteDeliveries(self.writer, self.reader)
         self.repository = GitRepository(repo)
@@ -88,29 +100,37 @@ class Workspace:
         )
         self.epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
         self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch, self.clock.now_ms)
+        self.witnesses = self._ask_witnesses()
         self._checked = check
         if check:
             self._check_log()
-        self._bundle: Bundle | None = None
-        self._engine: PolicyEngine | None = None
+        self.policies = PolicyInForce(
+            directory.path / "policy",
+            database,
+            self.writer,
+            self.reader,
+            self.state,
+            lambda: self.trust,
+            self.clock.now_ms,
+        )
         self._tokens: dict[tuple[str, str], str] = {}
 
+    def holds(self, presence: Presence) -> None:
+        """Keep whoever would replace the database out until this is closed."""
+        self._presence = presence
+
+    @property
+    def trust(self) -> TrustRoot:
+        """The trust root as it is in force now; the same object for as long as nothing changed."""
+        return self._trust.current()
+
     def bundle(self) -> Bundle:
-        """The operator's policy, checked, and active from now on. PolicyError when it is not fit to decide."""
-        if self._bundle is None:
-            files = knowledge_base.operator_policy(self.directory.path / "policy")
-            bundle = parse_bundle(files)
-            self._engine = PolicyEngine(bundle)
-            self._activate(bundle, files)
-            self._bundle = bundle
-        return self._bundle
+        """The policy in force. PolicyError when there is none that is fit to decide."""
+        return self.policies.bundle()
 
     def engine(self) -> PolicyEngine:
-        """The engine with the active bundle; it builds one interpreter a thread (RULES 8)."""
-        self.bundle()
-        if self._engine is None:
-            raise PolicyError("no policy is active", next_step="bywire doctor")
-        return self._engine
+        """The engine with the policy in force (RULES 8)."""
+        return self.policies.engine()
 
     def token(self, principal: str, run: str) -> str:
         """A session token for a built-in agent, opened with the agent's own key."""
@@ -118,8 +138,8 @@ class Workspace:
         if known is not None:
             return known
         role = KeyRole.AGENT if principal.startswith("agent:") else KeyRole.BUILDER
-        now_ms = self.clock.now_ms()
-        request = request_session(principal, run, f"epoch-{self.epoch}", now_ms, self.keys.load(role, principal))
+        now_ms, key = self.clock.now_ms(), self.keys.load(role, principal)
+        request = request_session(principal, run, f"epoch-{self.epoch}", now_ms, key, workspace=self.trust.origin)
         session, token = open_session(request, self.trust, now_ms, self.workspace_key)
         self.state.open_session(session)
         self._tokens[principal, run] = token
@@ -140,7 +160,7 @@ class Workspace:
 
     def publish(self) -> str:
         """Sign a checkpoint over everything committed so far, and leave a copy outside the database."""
-        note = self.writer.run(lambda tx: publish(tx, self.trust.origin, self.log_key), reducing=True)
+        note = self.writer.run(self._published, reducing=True)
         try:
             self.directory.write(WITNESS_FILE, note.encode())
         except BywireError as error:
@@ -148,30 +168,88 @@ class Workspace:
             if error.code != "disk_full" or not self.writer.release_reserve():
                 raise
             self.directory.write(WITNESS_FILE, note.encode())
-        return note
+        return self.cosigned(note)
+
+    def cosigned(self, note: str, *, again: bool = False) -> str:
+        """Collect what cosignatures there are on a published checkpoint, and keep them; a witness never stops this."""
+        found = self.witnesses.collect(note, self._prove, again=again)
+        try:
+            if found != note:
+                self.directory.write(WITNESS_FILE, found.encode())
+        except BywireError as error:
+            if error.code != "disk_full":  # the note without cosignatures is there, and a retreat must end well
+                raise
+        return found
 
     def witness_notes(self) -> tuple[str, ...]:
-        """Checkpoints kept outside the database: the log may not be behind them (RULES 24)."""
+        """Checkpoints kept outside the database, here and by witnesses: the log may not be behind them (RULES 24)."""
         if not (self.directory.path / WITNESS_FILE).exists():
-            return ()
-        return (self.directory.read(WITNESS_FILE).decode(),)
+            return self.witnesses.notes()
+        return (self.directory.read(WITNESS_FILE).decode(), *self.witnesses.notes())
+
+    def witness_report(self) -> WitnessReport:
+        """How far behind the witnesses are; asks nobody."""
+        return self.witnesses.report(self.ledger.entry_count())
+
+    def require_witnessed(self) -> None:
+        """Before anything new is exposed: LedgerError `witness_overdue` when too few witnesses have seen the log."""
+        if self.witness_report().overdue:
+            self.publish()
+        self.witness_report().require()
 
     def close(self) -> None:
         """Flush, publish a checkpoint and close everything this process holds; the target keeps serving."""
-        if self._engine is not None:
-            self._engine.release()
+        self.policies.close()
         if self._checked:
             self.journal.flush_reads()
             self.publish()
         self.writer.close()
         self.reader.close()
         self.ledger.close()
+        if self._presence is not None:
+            self._presence.close()
+
+    def _published(self, tx: Transaction) -> str:
+        refuse_retired(tx, self.log_key.key_id)
+        return publish(tx, self.trust.origin, self.log_key)
+
+    def _settle_keys(self) -> SigningKey:
+        """Finish a replacement of keys that was cut short, then load the log's."""
+        try:
+            finish_replacements(self.directory, self.keys, self._trust)
+            return _trusted_log_key(self.keys, self.trust)
+        except BaseException:
+            self.writer.close()
+            self.reader.close()
+            raise
+
+    def _ask_witnesses(self) -> Witnesses:
+        """What each witness knows of the log, asked once, before anything is believed of it."""
+        try:
+            memory = WitnessMemory(self.directory)
+            witnesses = Witnesses(self.operator.witnessing, memory, lambda: self.trust, self.clock.now_ms)
+            witnesses.ask()
+        except BaseException:
+            self.writer.close()
+            self.reader.close()
+            raise
+        return witnesses
+
+    def _prove(self, size1: int, size2: int) -> list[bytes]:
+        reader = open_reader(self.directory.path / DATABASE_FILE)
+        try:
+            with reader.snapshot():
+                return consistency_proof(reader, size1, size2)
+        finally:
+            reader.close()
 
     def _check_log(self) -> None:
         """Refuse to work on a log that is shorter than, or differs from, what was published."""
-        keys = log_keys(self.trust)
+        keys, erasers = log_keys(self.trust), eraser_keys(self.trust)
         try:
-            self.writer.run(lambda tx: check_tail(tx, self.trust.origin, keys, self.witness_notes()), reducing=True)
+            self.writer.run(
+                lambda tx: check_tail(tx, self.trust.origin, keys, self.witness_notes(), erasers), reducing=True
+            )
         except BaseException:
             self.writer.close()
             raise
@@ -180,16 +258,6 @@ class Workspace:
         record = jcs.canonical(document)
         return tx.append(leaf_bytes(record_entry(kind, self.clock.now_ms(), about, record)), [record])
 
-    def _activate(self, bundle: Bundle, files: dict[str, bytes]) -> None:
-        if self.state.active_bundle() == bundle.digest:
-            return
-        document = {"digest": bundle.digest, "files": {name: data.decode() for name, data in sorted(files.items())}}
-        self.change_state(
-            "policy-bundle",
-            document,
-            lambda tx: self.state.activate_bundle(tx, bundle.digest, bundle.manifest.revision, self.clock.now_ms()),
-        )
-
 
 def open_workspace(
     repo: Path, operator: Path | None, *, take_over: bool = False, check: bool = True, steps: Steps | None = None
@@ -197,7 +265,14 @@ def open_workspace(
     """Open the workspace of `repo`. ConfigError `operator_missing` when there is none yet."""
     root = GitRepository(repo).root
     directory = OperatorDirectory(operator_path(root, given=operator))
-    return Workspace(root, directory, steps=steps or NoSteps(), take_over=take_over, check=check)
+    presence = Presence(directory.path)
+    try:
+        opened = Workspace(root, directory, steps=steps or NoSteps(), take_over=take_over, check=check)
+    except BaseException:
+        presence.close()
+        raise
+    opened.holds(presence)
+    return opened
 
 
 def workspace_lock(repo: Path, operator: Path | None, name: str) -> AbstractContextManager[None]:

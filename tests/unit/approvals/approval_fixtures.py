@@ -11,11 +11,13 @@ from bywire.seal.digest import sha256_hex
 from bywire.seal.keys import SigningKey
 
 NOW = 1_790_000_000_000
+CHAT = SigningKey.from_seed(b"e" * 32)
 KEYS = {
     "person:alice": SigningKey.from_seed(b"a" * 32),
     "person:bob": SigningKey.from_seed(b"b" * 32),
     "agent:release-controller": SigningKey.from_seed(b"c" * 32),
     "workload:builder": SigningKey.from_seed(b"d" * 32),
+    "workload:chat": CHAT,
 }
 ROLES = {"person": KeyRole.APPROVER, "agent": KeyRole.AGENT, "workload": KeyRole.BUILDER}
 TRUST = TrustRoot(
@@ -24,7 +26,7 @@ TRUST = TrustRoot(
     keys=tuple(
         TrustedKey(
             key_id=key.key_id,
-            role=ROLES[principal.partition(":")[0]],
+            role=KeyRole.CHANNEL if key is CHAT else ROLES[principal.partition(":")[0]],
             principal=principal,
             public=key.public.raw_public.hex(),
         )

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from approval_fixtures import EVIDENCE, KEYS, NOW, PLAN, TRUST, action_packet, approve, other, packet
 
+from bywire.approvals.candidate import Candidate, verify_approvals
 from bywire.approvals.grant import PLAN_USES_BESIDE_STEPS, grant_facts, verify_approval
 from bywire.approvals.packet import Packet, evidence_digest
 from bywire.model.errors import EvidenceError
@@ -40,12 +41,17 @@ def predicate(**changes):
     return {**said, **changes}
 
 
+def granted(of, envelope):
+    """What one verdict amounts to."""
+    return verify_approvals(Candidate(of, (envelope,)), TRUST)
+
+
 def facts(grant, *, evidence=EVIDENCE, uses_left=1, revoked=False):
     return grant_facts(grant, evidence_digest=evidence_digest(evidence), uses_left=uses_left, revoked=revoked)
 
 
 def test_a_persons_signature_is_a_grant():
-    grant = verify_approval(approve(packet()), TRUST)
+    grant = granted(packet(), approve(packet()))
     assert (grant.id, grant.kind, grant.verdict, grant.uses) == ("ap-0123456789ab", "single", "approved", 1)
     assert (grant.approver, grant.approver_role, grant.reason) == ("person:alice", "sre-oncall", "looked at it")
     assert grant.key_id == KEYS["person:alice"].key_id
@@ -57,7 +63,7 @@ def test_a_denial_is_no_permission():
 
 
 def test_rule_20_a_plan_grant_counts_its_steps():
-    grant = verify_approval(approve(packet(plan=PLAN)), TRUST)
+    grant = granted(packet(plan=PLAN), approve(packet(plan=PLAN)))
     assert (grant.kind, grant.uses) == ("plan", len(PLAN["steps"]) + PLAN_USES_BESIDE_STEPS)
     assert facts(grant)["plan"] == {
         "artifact": "a" * 64,
@@ -134,6 +140,10 @@ def test_another_kind_of_statement_is_no_approval():
         {"verdict": "maybe"},
         {"verdict": None},
         {"verdict": True},
+        {"reason": "x" * 2_001},
+        {"reason": None},
+        {"role": 1},
+        {"at_ms": "now"},
         {"packet": None},
         {"packet": []},
         {"packet": {**packet().as_json(), "extra": 1}},
@@ -181,13 +191,16 @@ def test_rule_25_a_retired_approver_key_is_believed_for_its_own_time_only():
 
 
 def test_the_policy_sees_what_the_person_bound():
-    seen = facts(verify_approval(approve(packet()), TRUST), uses_left=3)
+    seen = facts(granted(packet(), approve(packet())), uses_left=3)
     asked = packet()
     assert seen == {
         "id": asked.id,
         "kind": "single",
         "approver": "person:alice",
         "approver_role": "sre-oncall",
+        "approvals": [
+            {"approver": "person:alice", "role": "sre-oncall", "asserted_by": "key", "signature_verified": True}
+        ],
         "signature_verified": True,
         "action_digest": asked.action_digest,
         "plan_digest": "",
@@ -197,11 +210,12 @@ def test_the_policy_sees_what_the_person_bound():
         "uses_left": 3,
         "revoked": False,
         "plan": None,
+        "runbook": None,
     }
 
 
 def test_rule_18_other_evidence_no_longer_fits():
-    grant = verify_approval(approve(packet()), TRUST)
+    grant = granted(packet(), approve(packet()))
     assert facts(grant, evidence=tuple(reversed(EVIDENCE)))["evidence_digest_matches"]
     for evidence in ((), EVIDENCE[:1], (*EVIDENCE, "0" * 64), (EVIDENCE[0], EVIDENCE[0])):
         assert not facts(grant, evidence=evidence)["evidence_digest_matches"]

@@ -98,6 +98,17 @@ def test_rule_18_each_bound_field_that_changed_is_named(field):
     assert "ffff" in said
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"quorum": 2}, "quorum: approved 1, asked 2"),
+        ({"quorum_roles": ("security", "sre-oncall")}, "quorum_roles: approved none, asked security, sre-oncall"),
+    ],
+)
+def test_rule_18_more_people_to_agree_is_another_question(changes, says):
+    assert differences(packet(), packet(**changes)) == (says,)
+
+
 def test_rule_18_names_that_begin_alike_are_shown_so_that_they_differ():
     (said,) = differences(packet(requester="agent:release-controller"), packet(requester="agent:release-conductor"))
     assert "agent:release-controller" in said

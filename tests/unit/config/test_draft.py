@@ -7,7 +7,7 @@ from bywire.adapters import yaml_file
 from bywire.config import operator_config, service_intent
 from bywire.config.draft import render, render_operator
 from bywire.config.findings import Findings, FoundCommand, FoundNames, FoundText
-from bywire.model.operator import Isolation, Limits, OperatorConfig, Person
+from bywire.model.operator import Gate, Isolation, Limits, OperatorConfig, Person
 
 words = st.text(max_size=12) | st.sampled_from(["yes", "null", "-", "1", "a: b", "# x", "'", '"', "{}", "@a", "python"])
 commands = st.none() | st.builds(
@@ -55,7 +55,9 @@ def test_a_draft_parses_and_carries_what_was_found_unchanged(found):
 @settings(max_examples=100, deadline=None)
 @given(findings)
 def test_an_operator_draft_parses(found):
-    text = render_operator(found, Person("person:dana", ("d@x.org", "not an address")), Person("person:oncall"))
+    text = render_operator(
+        found, Person("person:dana", ("d@x.org", "not an address")), Person("person:oncall", (), ("sre-oncall",))
+    )
     config = yaml_file.parse(text.encode(), "operator.yaml", operator_config.parse)
     assert config.agents_owner == "person:dana"
 
@@ -89,5 +91,6 @@ def test_the_operator_draft_spells_out_the_models_defaults():
         agents_owner="person:dana",
         people=(Person("person:dana", (), ("service-owner",)), Person("person:oncall", (), ("sre-oncall",))),
         limits=Limits(),
+        gates={"high": Gate(kind="single")},
         isolation=Isolation(path=("/opt/bin", "/usr/bin")),
     )

@@ -5,6 +5,7 @@ import pytest
 
 from bywire.approvals.packet import evidence_digest
 from bywire.gateway import inputs, packets
+from bywire.gateway.asking import Asked
 from bywire.gateway.canonical import canonicalise
 from bywire.gateway.contract import Catalogue
 from bywire.gateway.contracts import CONTRACTS
@@ -48,14 +49,29 @@ def trusted(role, principal, seed, **more):
     return TrustedKey(key.key_id, role, principal, key.public.raw_public.hex(), **more)
 
 
-def state(now_ms=NOW, **changes):
-    return inputs.state_facts(msgspec.structs.replace(SNAPSHOT, **changes), OPERATOR, now_ms, {"version": 7})
+def asked(now_ms=NOW, contract=CONTRACT, action=ACTION, **changes):
+    return Asked(
+        request=REQUEST,
+        action=action,
+        contract=contract,
+        snapshot=msgspec.structs.replace(SNAPSHOT, **changes),
+        target={"version": 7},
+        now_ms=now_ms,
+        key="k",
+        unmet=("artifact_is_canary",),
+        first_digest=action.digest,
+    )
 
 
-def packet(action=ACTION, facts=None, contract=CONTRACT, obligations=(), now_ms=NOW):
+def state(now_ms=NOW, limits=(), **changes):
+    return inputs.state_facts(asked(now_ms, **changes), OPERATOR, list(limits))
+
+
+def packet(action=ACTION, facts=None, contract=CONTRACT, obligations=(), now_ms=NOW, integrity="trusted"):
     decision = Decision("id", Effect.APPROVAL_NEEDED, (), obligations, "e", "d" * 64, "entry", "i")
-    question = {"now_ms": now_ms, "state": {"target": {"version": 7}}, "facts": facts or {}}
-    return packets.build_packet(action, contract, decision, question, ttl_seconds=60)
+    session = {"integrity": integrity}
+    question = {"now_ms": now_ms, "state": {"target": {"version": 7}, "session": session}, "facts": facts or {}}
+    return packets.build_packet(action, contract, decision, question, expires_at_ms=now_ms + 60_000)
 
 
 def test_rule_07_state_is_named_and_counted():
@@ -64,10 +80,12 @@ def test_rule_07_state_is_named_and_counted():
         "stop_epoch": 3,
         "freeze_all": False,
         "freeze_window": False,
+        "change_window": None,
         "incident_mode": False,
         "bundle_digest": "d" * 64,
         "session": {"integrity": "tainted"},
         "budget": {"observed": 4, "limit": 7},
+        "limits": [],
         "target": {"version": 7},
     }
     assert state(stopped=True)["stop"]
@@ -119,14 +137,22 @@ def test_rule_19_a_role_is_the_operators_word(person, claimed, held):
 
 
 def test_the_action_is_told_in_its_canonical_form():
-    facts = inputs.action_facts(ACTION, CONTRACT, dry_run=False)
+    facts = inputs.action_facts(asked())
     assert (facts["category"], facts["digest"], facts["evidence"]) == (CONTRACT.category, ACTION.digest, ["c" * 64])
-    assert inputs.action_facts(ACTION, None, dry_run=True)["category"] == "unknown"
-    assert inputs.principal_facts(SNAPSHOT) == {
+    assert (facts["unmet_preconditions"], facts["undo"], facts["integrity"]) == (
+        ["artifact_is_canary"],
+        "compensatable",
+        "tainted",
+    )
+    unknown = inputs.action_facts(asked(contract=None))
+    assert (unknown["category"], unknown["undo"]) == ("unknown", "irreversible")
+    assert inputs.principal_facts(SNAPSHOT, OPERATOR, None) == {
         "id": "agent:release-controller",
         "kind": "agent",
         "owner": "person:dana",
         "role": "release-controller",
+        "roles": [],
+        "registration": None,
     }
     assert inputs.grant_input(None, ACTION, OPERATOR, 3, revoked=False) is None
 
@@ -148,7 +174,7 @@ def test_rule_18_a_packet_binds_the_action_its_evidence_and_the_policy():
 
 def test_rule_20_the_plan_tool_binds_its_plan():
     plan = {"artifact": "a" * 64, "steps": [], "ceiling": 5}
-    request = msgspec.structs.replace(REQUEST, tool=packets.PLAN_TOOL, parameters=plan)
+    request = msgspec.structs.replace(REQUEST, tool="start_rollout", parameters=plan)
     made = packet(canonicalise(request, AGENT, Redactor(b"w" * 32)), contract=CATALOGUE.find("start_rollout"))
     assert (made.plan, made.plan_digest) == (plan, jcs.digest(plan))
 
@@ -162,6 +188,11 @@ def test_the_approver_roles_and_tier_are_those_that_the_policy_wants():
 
 ALL = {"tests": {"isolation": "namespaces"}, "provenance": {"level": 3}, "sbom": {"completeness": 1}, "plan": {"x": 1}}
 ALL |= {"vsa": {"passed": True}}
+
+
+def test_rule_22_what_a_tainted_session_asks_for_says_so():
+    (line,) = packet(facts=ALL, integrity="tainted").uncertain
+    assert "untrusted text" in line
 
 
 def test_what_is_missing_is_said_first():

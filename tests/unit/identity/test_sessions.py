@@ -45,12 +45,26 @@ TRUST = TrustRoot(
 )
 
 
+SAID = {
+    "principal": "agent:planner",
+    "run": "r",
+    "nonce": "n",
+    "at_ms": NOW,
+    "workspace": TRUST.origin,
+    "parent": "",
+}
+
+
 def key(principal):
     return HOLDERS[principal][1]
 
 
+def ask(principal, run, nonce, now_ms, signer, **more):
+    return request_session(principal, run, nonce, now_ms, signer, **{"workspace": TRUST.origin, **more})
+
+
 def asked(principal, *, signer=None, now_ms=NOW):
-    return request_session(principal, "run-1", "nonce", now_ms, key(signer or principal))
+    return ask(principal, "run-1", "nonce", now_ms, key(signer or principal))
 
 
 def refused(envelope, *, trust=TRUST, now_ms=NOW):
@@ -89,7 +103,7 @@ def test_rule_03_the_log_key_opens_no_session():
 
 @pytest.mark.parametrize("principal", ["", "agent:", "agent:nobody", "planner", "AGENT:planner"])
 def test_who_is_not_registered_is_refused(principal):
-    assert refused(request_session(principal, "r", "n", NOW, key("agent:planner"))) == "session_refused"
+    assert refused(ask(principal, "r", "n", NOW, key("agent:planner"))) == "session_refused"
 
 
 def test_a_retired_key_opens_nothing():
@@ -118,13 +132,30 @@ def test_rule_22_a_replayed_request_gives_the_same_session():
 
 
 def test_two_requests_are_two_sessions():
-    one = open_session(request_session("agent:planner", "r", "a", NOW, key("agent:planner")), TRUST, NOW, WORKSPACE_KEY)
-    two = open_session(request_session("agent:planner", "r", "b", NOW, key("agent:planner")), TRUST, NOW, WORKSPACE_KEY)
+    one = open_session(ask("agent:planner", "r", "a", NOW, key("agent:planner")), TRUST, NOW, WORKSPACE_KEY)
+    two = open_session(ask("agent:planner", "r", "b", NOW, key("agent:planner")), TRUST, NOW, WORKSPACE_KEY)
     assert one[0].id != two[0].id
 
 
+@pytest.mark.parametrize("workspace", ["log.example/other", "", "LOG.example/workspace", "log.example/workspace "])
+def test_rule_22_a_session_of_another_workspace_is_refused(workspace):
+    assert refused(ask("agent:planner", "r", "n", NOW, key("agent:planner"), workspace=workspace)) == "session_refused"
+
+
+def test_rule_22_workspace_and_parent_are_signed_for():
+    envelope = ask("agent:planner", "r", "n", NOW, key("agent:planner"), parent="se-1")
+    opened, _ = open_session(envelope, TRUST, NOW, WORKSPACE_KEY)
+    assert (opened.workspace, opened.parent) == (TRUST.origin, "se-1")
+    orphan, _ = open_session(ask("agent:planner", "r", "n", NOW, key("agent:planner")), TRUST, NOW, WORKSPACE_KEY)
+    assert orphan.id != opened.id
+    parsed = json.loads(envelope)
+    payload = base64.b64decode(parsed["payload"]).replace(b"se-1", b"se-2")
+    parsed["payload"] = base64.b64encode(payload).decode()
+    assert refused(json.dumps(parsed).encode()) == "signature_invalid"
+
+
 def test_another_statement_of_the_same_key_is_no_session_request():
-    predicate = {"principal": "agent:planner", "run": "r", "nonce": "n", "at_ms": NOW}
+    predicate = {**SAID}
     assert refused(signed(predicate, kind=PLAN)) == "session_refused"
 
 
@@ -139,10 +170,13 @@ def test_another_statement_of_the_same_key_is_no_session_request():
         {"run": "x" * 257},
         {"nonce": "x" * 257},
         {"principal": ["agent:planner"]},
+        {"workspace": None},
+        {"parent": 1},
+        {"parent": "x" * 65},
     ],
 )
 def test_a_malformed_request_is_refused(change):
-    predicate = {"principal": "agent:planner", "run": "r", "nonce": "n", "at_ms": NOW, **change}
+    predicate = {**SAID, **change}
     assert refused(signed(predicate)) == "session_refused"
 
 

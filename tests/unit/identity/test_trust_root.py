@@ -9,7 +9,7 @@ from bywire.identity import trust
 from bywire.identity.trust import TrustedKey, TrustRoot, check_trust_root, parse_trust_root
 from bywire.model.errors import EvidenceError
 from bywire.model.principal import KeyRole, PrincipalKind
-from bywire.seal.keys import SigningKey
+from bywire.seal.keys import SigningKey, verify_key
 
 ORIGIN = "log.example/workspace"
 
@@ -178,3 +178,55 @@ def test_a_principal_is_what_its_key_makes_it():
     assert ROOT.principal("workload:builder").kind is PrincipalKind.WORKLOAD
     assert ROOT.principal("planner") is None
     assert ROOT.principal("") is None
+
+
+def test_rule_25_an_end_only_ever_comes_earlier():
+    assert ROOT.retired({}) is ROOT
+    assert ROOT.retired({"unknown": 3}) is ROOT
+    ended = ROOT.retired({AGENT.key_id: 7})
+    assert ended.entry(AGENT.key_id).to_index == 7
+    assert ended.retired({AGENT.key_id: 9}) is ended
+    assert ended.retired({AGENT.key_id: 3}).entry(AGENT.key_id).to_index == 3
+    late = msgspec.structs.replace(ROOT, keys=(msgspec.structs.replace(AGENT, from_index=5), PERSON))
+    never = late.retired({AGENT.key_id: 2})
+    check_trust_root(never)
+    assert not any(never.entry(AGENT.key_id).valid_at(index) for index in range(10))
+
+
+def test_who_holds_a_role_now():
+    assert ROOT.holding(KeyRole.AGENT, "agent:planner") == (AGENT,)
+    assert ROOT.holding(KeyRole.APPROVER, "agent:planner") == ()
+    assert ROOT.retired({AGENT.key_id: 0}).holding(KeyRole.AGENT, "agent:planner") == ()
+
+
+def token_for(role, principal, application="ssh:", seed=b"7"):
+    plain = SigningKey.from_seed(seed * 32).public
+    key = verify_key(plain.raw_public.hex(), application)
+    return TrustedKey(
+        key_id=key.key_id, role=role, principal=principal, public=plain.raw_public.hex(), application=application
+    )
+
+
+def test_only_persons_have_security_keys():
+    check_trust_root(msgspec.structs.replace(ROOT, keys=(*ROOT.keys, token_for(KeyRole.APPROVER, "person:bo"))))
+    refused(token_for(KeyRole.AGENT, "agent:x"))
+    refused(token_for(KeyRole.LOG, "workload:x"))
+    refused(token_for(KeyRole.TOKEN, "workload:x"))
+
+
+@pytest.mark.parametrize("application", ["web", "ssh", "ssh:a b", "ssh:\n", "ssh:" + "x" * 65])
+def test_an_application_is_openssh_s(application):
+    refused(token_for(KeyRole.APPROVER, "person:bo", application))
+
+
+def test_the_algorithm_of_a_key_cannot_be_exchanged():
+    token, plain = token_for(KeyRole.APPROVER, "person:bo"), key_for(KeyRole.APPROVER, "person:bo", b"7")
+    assert token.key_id != plain.key_id
+    refused(msgspec.structs.replace(token, application=""))
+    refused(msgspec.structs.replace(plain, application="ssh:"))
+    refused(msgspec.structs.replace(token, application="ssh:other"))
+
+
+def test_rule_03_a_security_key_serves_no_second_person():
+    refused(token_for(KeyRole.APPROVER, "person:bo"), key_for(KeyRole.AGENT, "agent:x", b"7"))
+    refused(token_for(KeyRole.APPROVER, "person:bo"), key_for(KeyRole.APPROVER, "person:al", b"7"))

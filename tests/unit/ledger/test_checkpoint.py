@@ -6,7 +6,16 @@ from hashlib import sha256
 import pytest
 
 from bywire.identity.trust import TrustedKey, TrustRoot
-from bywire.ledger.checkpoint import log_keys, parse_checkpoint, sign_checkpoint, verify_checkpoint, witnessed_by
+from bywire.ledger.checkpoint import cosign as make_cosignature
+from bywire.ledger.checkpoint import (
+    cosignatures,
+    log_keys,
+    parse_checkpoint,
+    parse_signature_lines,
+    render_note,
+    sign_checkpoint,
+    verify_checkpoint,
+)
 from bywire.model.errors import EvidenceError
 from bywire.model.principal import KeyRole
 from bywire.seal.keys import SigningKey
@@ -39,6 +48,10 @@ def cosign(note, name, key, seconds):
     text = parse_checkpoint(note).text
     signature = key.sign(b"cosignature/v1\ntime %d\n" % seconds + text)
     return note + signature_line(name, b"\x04", key, seconds.to_bytes(8, "big") + signature)
+
+
+def cosigned_by(checkpoint, witnesses):
+    return set(cosignatures(checkpoint, witnesses))
 
 
 def test_a_checkpoint_says_origin_size_and_root():
@@ -144,14 +157,57 @@ def test_witnesses_are_counted_by_the_callers_keys():
     witnesses = {"witness.example": WITNESS.public}
     note = cosign(NOTE, "witness.example", WITNESS, 1_790_000_000)
     assert verify_checkpoint(note, ORIGIN, keys(LOG)).size == 7
-    assert witnessed_by(parse_checkpoint(note), witnesses) == {"witness.example"}
-    assert witnessed_by(parse_checkpoint(NOTE), witnesses) == set()
+    assert cosigned_by(parse_checkpoint(note), witnesses) == {"witness.example"}
+    assert cosigned_by(parse_checkpoint(NOTE), witnesses) == set()
     stranger = cosign(NOTE, "witness.example", OTHER, 1_790_000_000)
-    assert witnessed_by(parse_checkpoint(stranger), witnesses) == set()
+    assert cosigned_by(parse_checkpoint(stranger), witnesses) == set()
 
 
 def test_a_cosignature_of_another_text_refuses_the_checkpoint():
     line = cosign(sign_checkpoint(ORIGIN, 8, ROOT, LOG), "witness.example", WITNESS, 1).splitlines()[-1]
     with pytest.raises(EvidenceError) as error:
-        witnessed_by(parse_checkpoint(f"{NOTE}{line}\n"), {"witness.example": WITNESS.public})
+        cosigned_by(parse_checkpoint(f"{NOTE}{line}\n"), {"witness.example": WITNESS.public})
     assert error.value.code == "cosignature_invalid"
+
+
+def test_sizes_and_roots_that_no_tree_has_are_not_signed():
+    for size, root in ((-1, ROOT), (2**63, ROOT), (1, ROOT[:31]), (1, ROOT + b"x")):
+        with pytest.raises(ValueError, match="a size and a 32-byte root"):
+            sign_checkpoint(ORIGIN, size, root, LOG)
+    for size in (0, 2**63 - 1):
+        assert parse_checkpoint(sign_checkpoint(ORIGIN, size, ROOT, LOG)).size == size
+
+
+def test_a_cosignature_has_a_time_after_1970():
+    checkpoint = parse_checkpoint(NOTE)
+    for seconds in (0, -1, 2**63):
+        with pytest.raises(ValueError, match="time"):
+            make_cosignature(checkpoint, "witness.example", WITNESS, seconds)
+    for seconds in (1, 2**63 - 1):
+        line = make_cosignature(checkpoint, "witness.example", WITNESS, seconds)
+        signed = parse_checkpoint(render_note(checkpoint.text, [line]))
+        assert cosignatures(signed, {"witness.example": WITNESS.public})["witness.example"].at_seconds == seconds
+
+
+def test_limits_are_where_they_are_said_to_be():
+    line = signature_line("x", b"\x01", OTHER, b"s")
+    assert len(parse_checkpoint(NOTE + line * 63).signatures) == 64
+    refused("checkpoint_malformed", NOTE + line * 64, LOG)
+    room = 262_144 - len(NOTE) - len(signature_line("", b"\x01", OTHER, b"s"))
+    for spare, good in ((0, True), (1, False)):
+        note = NOTE + signature_line("n" * (room + spare), b"\x01", OTHER, b"s")
+        assert len(note) == 262_144 + spare
+        if good:
+            assert len(parse_checkpoint(note).signatures) == 2
+        else:
+            refused("checkpoint_malformed", note, LOG)
+    assert len(parse_signature_lines(line * 64)) == 64
+    for text in ("", line[:-1], line * 65, signature_line("n" * 262_144, b"\x01", OTHER, b"s")):
+        with pytest.raises(EvidenceError):
+            parse_signature_lines(text)
+
+
+def test_a_note_without_an_empty_line_or_with_two_lines_is_refused():
+    refused("checkpoint_malformed", f"{ORIGIN}\n\n{signature_line('x', b'', OTHER, b's')}", LOG)
+    refused("checkpoint_malformed", f"{ORIGIN}\n7\n\n{signature_line('x', b'', OTHER, b's')}", LOG)
+    refused("checkpoint_malformed", signature_line("x", b"", OTHER, b"s"), LOG)

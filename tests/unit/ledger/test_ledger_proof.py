@@ -9,7 +9,8 @@ from bywire.identity.trust import TrustedKey, TrustRoot
 from bywire.ledger import merkle
 from bywire.ledger.checkpoint import sign_checkpoint
 from bywire.ledger.entry import leaf_bytes, record_entry, statement_entry
-from bywire.ledger.proof import ProofItem, WitnessPolicy, build_proof, verify_proof
+from bywire.ledger.proof import ProofItem, build_proof, verify_proof
+from bywire.ledger.witness_policy import n_of
 from bywire.model.errors import EvidenceError
 from bywire.model.principal import KeyRole
 from bywire.model.statement import APPROVAL, PLAN, PROVENANCE, Statement, subject
@@ -194,9 +195,9 @@ def test_another_log_is_not_this_log():
 
 
 def test_a_witness_quorum_is_demanded_from_outside_the_file():
-    policy = WitnessPolicy(keys={"witness.example": STRANGER.public}, quorum=1)
+    policy = n_of({"witness.example": STRANGER.public}, 1)
     check(DOCUMENT, "witness_quorum", witnesses=policy)
-    check(DOCUMENT, "verified", witnesses=WitnessPolicy(keys={}, quorum=0))
+    check(DOCUMENT, "verified", witnesses=n_of({}, 0))
 
 
 def test_a_proof_that_would_not_verify_is_not_built():

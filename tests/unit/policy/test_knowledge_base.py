@@ -1,24 +1,19 @@
 """What the shipped policy promises as a whole; each rule by itself is proved by the Rego tests beside it."""
 
-import re
 import string
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from knowledge import ACTION, GATE, asking, bundle, evaluate, files, fixture, merged
 
-from bywire.gateway.contracts import CONTRACTS
-from bywire.gateway.door import OBLIGATIONS
 from bywire.model.decision import Effect
 from bywire.policy import regotest
 from bywire.policy.engine import RULES, PolicyEngine
 from bywire.policy.rule_index import rule_sites
 
 ENGINE = PolicyEngine(bundle())
-ALLOW, APPROVAL, DENY = Effect.ALLOW, Effect.APPROVAL_NEEDED, Effect.DENY
-PERSON = {"principal": {"id": "person:sam", "kind": "person", "owner": "", "role": "sam"}}
+ALLOW, APPROVAL, SANITIZE = Effect.ALLOW, Effect.APPROVAL_NEEDED, Effect.SANITIZE
 LOW = {"operator": {"criticality": "internal"}, "change": {"declared_tier": "low"}}
 ARTIFACT = {"artifact": fixture("artifact")}
 
@@ -39,7 +34,8 @@ def test_every_rego_test_passes_and_every_rule_is_proved():
 
 
 def test_a_failing_rego_test_and_an_unproved_rule_are_reported():
-    broken = files() | {"action_test.rego": b"package bywire.action_test\n\ntest_x if 1 == 2\n"}
+    deciding = {path: body for path, body in files().items() if not path.endswith("_test.rego")}
+    broken = deciding | {"action_test.rego": b"package bywire.action_test\n\ntest_x if 1 == 2\n"}
     report = regotest.run(broken)
     assert [(failure.test, failure.place) for failure in report.failed] == [
         ("data.bywire.action_test.test_x", "action_test.rego:3:1")
@@ -78,55 +74,27 @@ def test_hard_rules_are_listed_and_exist():
     listed = set(bundle().tables["hard_rules"])
     assert listed <= set(rule_sites(bundle()))
     assert listed == {
+        "action.category_mismatch",
+        "action.environment_unknown",
+        "action.evidence_patched",
         "action.secret_mutation",
         "action.tests_disabled",
+        "action.unknown_tool",
+        "break_glass.signature_invalid",
         "gate.removed_tests",
         "gate.statement_unverified",
         "grant.approver_not_person",
         "grant.signature_invalid",
+        "input.clock",
+        "input.incomplete",
+        "input.version",
+        "principal.kind_mismatch",
+        "principal.owner_missing",
+        "principal.unregistered",
+        "state.frozen_all",
         "state.journal_missing",
+        "state.stopped",
     }
-
-
-# Seed 001, section 4.1: row, tool, category, parameters, then an agent's effect in each environment.
-TABLE = [
-    ("Read CI logs", "get_job_logs", "read", {}, (ALLOW, ALLOW, ALLOW)),
-    ("Read CI logs", "get_ci_run", "read", {}, (ALLOW, ALLOW, ALLOW)),
-    ("Read deployment status", "get_deployment_status", "read", {}, (ALLOW, ALLOW, ALLOW)),
-    ("Read metrics/traces", "read_telemetry", "read", {}, (ALLOW, ALLOW, ALLOW)),
-    ("Rerun failed job", "rerun_job", "harmless_reversible", {}, (ALLOW, ALLOW, APPROVAL)),
-    ("Cancel running job", "cancel_workflow", "harmless_reversible", {}, (ALLOW, ALLOW, APPROVAL)),
-    ("Create fix PR", "create_fix_pr", "repo_write", {"files": [{"path": "deploy/a.yaml"}]}, (ALLOW, ALLOW, ALLOW)),
-    ("Create fix PR", "create_fix_branch", "repo_write", {"files": [{"path": "deploy/a.yaml"}]}, (ALLOW, ALLOW, ALLOW)),
-    ("Update workflow config, directly", "update_workflow_config", "repo_write", {}, (DENY, DENY, DENY)),
-    (
-        "Update workflow config, by PR",
-        "update_workflow_config",
-        "repo_write",
-        {"via": "pull_request"},
-        (ALLOW, ALLOW, APPROVAL),
-    ),
-    ("Promote release", "promote_release", "production_orchestration", ARTIFACT, (APPROVAL, APPROVAL, APPROVAL)),
-    ("Promote release", "deploy_release", "production_orchestration", ARTIFACT, (APPROVAL, APPROVAL, APPROVAL)),
-    ("Rollback", "rollback_release", "exposure_reducing", {"to": fixture("stable")}, (APPROVAL, APPROVAL, APPROVAL)),
-    ("Rollback", "rollback_deployment", "exposure_reducing", {"to": fixture("stable")}, (APPROVAL, APPROVAL, DENY)),
-    ("Rollback", "abort_canary", "exposure_reducing", {"to": fixture("stable")}, (APPROVAL, APPROVAL, APPROVAL)),
-    ("Feature flag", "toggle_feature_flag", "incident_mitigation", {}, (ALLOW, APPROVAL, DENY)),
-    ("Modify secrets", "modify_secret", "secret_mutation", {}, (DENY, DENY, DENY)),
-    ("Modify secrets", "rotate_secret", "secret_mutation", {}, (DENY, DENY, DENY)),
-    ("Disable tests", "disable_tests", "verification_weakening", {}, (DENY, DENY, DENY)),
-    ("Change production data", "change_production_data", "data_mutation", {}, (DENY, DENY, DENY)),
-    ("not in the table", "reboot_everything", "read", {}, (DENY, DENY, DENY)),
-]
-
-
-@pytest.mark.parametrize(("row", "tool", "category", "parameters", "expected"), TABLE)
-@pytest.mark.parametrize("column", range(3))
-def test_the_capability_table(row, tool, category, parameters, expected, column):
-    environment = ("non-production", "staging", "production")[column]
-    role = "coder" if category in {"repo_write", "harmless_reversible"} else "release-controller"
-    question = asking(tool, category, parameters, action={"environment": environment}, principal={"role": role})
-    assert decide(question).effect is expected[column], (row, environment)
 
 
 @pytest.mark.parametrize(
@@ -151,20 +119,67 @@ HIGH_RISK_PATHS = {
     "deployment_manifests": ["deploy/app.yaml", "charts/shop/values.yaml", "infra/main.tf", "k8s/a/b.yaml"],
     "security_scan_config": [".snyk", ".trivyignore", ".semgrep/rules.yml", ".gitleaks.toml"],
     "touches_intent": ["bywire.yaml", "services/shop/bywire.yml"],
+    "auth_change": [
+        "app/auth.py",
+        "src/oauth2/client.ts",
+        "web/login-form.tsx",
+        "lib/user_permissions.rb",
+        "iam/roles.json",
+    ],
+    "payment_change": ["app/payments/refund.py", "billing.go", "src/checkout/cart.ts", "lib/stripe_invoices.py"],
+}
+MEDIUM_RISK_PATHS = {
+    "schema_change": ["db/migrations/0007_add_rows.py", "schema.graphql", "proto/quotes.proto", "sql/seed.sql"],
 }
 
 
-@pytest.mark.parametrize(("name", "path"), [(name, path) for name, paths in HIGH_RISK_PATHS.items() for path in paths])
-def test_high_risk_paths_make_a_change_high(name, path):
+RISKY_PATHS = [
+    (tier, name, path)
+    for tier, classes in (("high", HIGH_RISK_PATHS), ("medium", MEDIUM_RISK_PATHS))
+    for name, paths in classes.items()
+    for path in paths
+]
+
+
+@pytest.mark.parametrize(("expected", "name", "path"), RISKY_PATHS)
+def test_risky_paths_raise_the_tier(expected, name, path):
     quiet = merged(fixture("start"), LOW)
     assert tier_of(quiet)["tier"] == "low"
     tier = tier_of(merged(quiet, {"change": {"paths": ["app/a.py", path, "README.md"]}}))
-    assert tier["tier"] == "high"
+    assert tier["tier"] == expected
     assert {"by": name, "value": path} in tier["because"]
 
 
+def test_the_ten_classes_of_the_seed_are_there():
+    assert set(HIGH_RISK_PATHS) - {"touches_intent", "auth_change", "payment_change"} == set(
+        bundle().tables["path_classes"]
+    )
+
+
 @pytest.mark.parametrize(
-    "path", ["app/docker.py", "docs/deployment.md", "tests/test_makefile.py", "app/lockers.py", "a.pyx"]
+    ("undo", "expected"),
+    [("reversible", "low"), ("compensatable", "medium"), ("irreversible", "high"), (None, "high"), ("easy", "high")],
+)
+def test_the_harder_to_undo_the_higher(undo, expected):
+    question = merged(fixture("start"), LOW | {"action": {"undo": undo}})
+    assert tier_of(question)["tier"] == expected
+    question["action"] |= {"tool": "cancel_workflow", "category": "harmless_reversible", "environment": "staging"}
+    assert decide(question).effect is (ALLOW if undo in {"reversible", "compensatable"} else APPROVAL)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "app/docker.py",
+        "docs/deployment.md",
+        "tests/test_makefile.py",
+        "app/lockers.py",
+        "a.pyx",
+        "AUTHORS.py",
+        "app/author.py",
+        "app/recharge.py",
+        "lib/schematic.ts",
+    ],
 )
 def test_ordinary_paths_do_not(path):
     assert (
@@ -187,177 +202,60 @@ def test_a_declared_tier_only_raises(tier, floor):
     assert ranks[tier_of(question)["tier"]] == rank
 
 
-def paths_in(value, path=()):
-    if path:
-        yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inside in items:
-        yield from paths_in(inside, (*path, key))
-
-
-def replaced(value, path, new):
-    if not path:
-        return new
-    copied = dict(value) if isinstance(value, dict) else list(value)
-    copied[path[0]] = replaced(copied[path[0]], path[1:], new)
-    return copied
-
-
-SET_WEIGHT = merged(
-    asking("set_canary_weight", "production_orchestration", {**ARTIFACT, "weight": 25, "segments": ["desktop"]}),
-    {"grant": fixture("grant")},
-)
-RETREAT = asking("rollback_release", "exposure_reducing", {"to": fixture("stable")}, retreat=fixture("retreat"))
-# What each question does not turn on: names for people, records for later, and facts that other questions ask about.
-NOT_READ = {
-    "start": (
-        "action.change action.dry_run action.plan action.parameters.origin action.parameters.warm facts.commit "
-        "action.parameters.steps.N.segments operator.approver_roles.N operator.criticality operator.tier_floor "
-        "operator.environments operator.limits operator.signers change.declared_tier change.touches_intent "
-        "change.loosened change.migrations.N.path change.migrations.N.reversible facts.statements facts.plan "
-        "facts.change_set facts.tests facts.evaluation facts.sbom facts.provenance facts.manifests.N.* facts.assets "
-        "facts.vsa.statement facts.vsa.entry grant.id grant.kind grant.plan_digest grant.plan retreat "
-        "state.incident_mode state.session state.budget state.target.canary state.target.weight"
-    ),
-    "set_weight": (
-        "action.change action.dry_run action.digest facts.commit operator.approver_roles.N operator.criticality "
-        "operator.tier_floor operator.environments operator.limits operator.signers change.declared_tier "
-        "change.touches_intent change.loosened change.migrations.N.path change.migrations.N.reversible "
-        "facts.statements facts.plan facts.change_set facts.tests facts.evaluation facts.sbom facts.provenance "
-        "facts.manifests.N.* facts.assets facts.vsa.statement facts.vsa.entry grant.id grant.action_digest "
-        "grant.plan.last_good grant.plan.origin grant.plan.warm grant.plan.steps.N retreat state.incident_mode "
-        "state.session state.budget state.target"
-    ),
-    "gate": (
-        "now_ms principal.kind principal.owner principal.role action.tool action.category action.service "
-        "action.digest action.parameters action.plan action.change action.dry_run operator.criticality "
-        "operator.tier_floor operator.environments operator.approver_roles operator.signers.key-agent "
-        "operator.signers.key-builder.name operator.limits.rollout_ceiling operator.limits.rollout_first_step "
-        "operator.limits.canary_lease_seconds change.declared_tier change.touches_intent change.migrations.N.path "
-        "facts.commit facts.statements.N.digest facts.statements.N.signer.keyid facts.statements.N.signer.name "
-        "facts.statements.N.subjects facts.statements.N.entry facts.plan.tier facts.change_set.files "
-        "facts.tests.skipped facts.tests.isolation facts.sbom.components facts.provenance.builder "
-        "facts.provenance.source_commit facts.manifests.N.path facts.manifests.N.name facts.manifests.N.api_version "
-        "facts.manifests.N.selector facts.manifests.N.pod_labels facts.manifests.N.run_as_non_root "
-        "facts.manifests.N.privileged facts.manifests.N.images facts.assets.N.name facts.assets.N.path "
-        "facts.assets.N.digest facts.assets.N.provenance facts.vsa grant retreat state"
-    ),
-    "retreat": (
-        "now_ms action.service action.change action.dry_run action.digest action.plan principal.role operator.* "
-        "change.* facts.* grant state.stop state.freeze_window state.incident_mode state.bundle_digest state.session "
-        "state.budget state.target"
-    ),
-}
-QUESTIONS = {
-    "start": (ACTION, merged(fixture("start"), {"grant": fixture("grant")})),
-    "set_weight": (ACTION, SET_WEIGHT),
-    "gate": (GATE, fixture("release")),
-    "retreat": (ACTION, RETREAT),
-}
-
-
-def is_not_read(path, not_read):
-    dotted = ".".join("N" if isinstance(part, int) else part for part in path)
-    return any(
-        dotted.startswith(known[:-1]) if known.endswith("*") else f"{dotted}.".startswith(f"{known}.")
-        for known in not_read.split()
-    )
-
-
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_a_missing_or_malformed_part_is_never_an_allow(name):
-    entrypoint, question = QUESTIONS[name]
-    assert decide(question, entrypoint).effect is ALLOW
-    let_through = {
-        ".".join(map(str, path))
-        for path in paths_in(question)
-        if not is_not_read(path, NOT_READ[name])
-        for new in (None, [7])
-        if decide(replaced(question, path, new), entrypoint).effect is ALLOW
-    }
-    assert let_through == set()
-
-
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_no_malformed_part_breaks_the_engine(name):
-    entrypoint, question = QUESTIONS[name]
-    broken = {
-        ".".join(map(str, path)): reason.facts
-        for path in paths_in(question)
-        for new in ("x", {})
-        for reason in decide(replaced(question, path, new), entrypoint).reasons
-        if reason.rule.startswith("engine.")
-    }
-    assert broken == {}
-
-
 READS = ["get_deployment_status", "read_telemetry", "get_job_logs"]
+REGISTERED = fixture("registration")
+REGISTRATIONS = [
+    REGISTERED,
+    *(REGISTERED | {"pattern": pattern} for pattern in ("advisor", "canary-manager", "autopilot", None)),
+    *(REGISTERED | {"expires_at_ms": ends} for ends in (1, 1790000000001, "never")),
+    *(REGISTERED | {"tools": tools} for tools in ([], "get_job_logs", {"a": "get_job_logs"}, READS)),
+    *(REGISTERED | {"environments": places} for places in (["staging"], None, "production")),
+    {},
+    None,
+]
+COUNTS = [{"observed": 1, "limit": 2}, {"observed": 2, "limit": 2}, {"observed": None, "limit": 2}, {}, 4, None]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
-    tool=st.sampled_from([*READS, "deploy_release", "nothing", None, 3]),
-    category=st.sampled_from(["read", "production_orchestration", None]),
-    environment=st.sampled_from(["production", "staging", "moon", None, ["production"]]),
-    principal=st.sampled_from(["agent:a", "person:b", "workload:c", "d", None, 5]),
-    kind=st.sampled_from(["agent", "person", "workload", "god", None]),
-    owner=st.sampled_from(["person:b", "", None, 1, "agent:a"]),
-    budget=st.sampled_from(
-        [None, {"observed": 1, "limit": 2}, {"observed": 2, "limit": 2}, {"observed": None, "limit": 2}, 4]
+    action=st.fixed_dictionaries(
+        {
+            "tool": st.sampled_from([*READS * 3, "deploy_release", "nothing", None, 3]),
+            "category": st.sampled_from(["read", "read", "read", "production_orchestration", None]),
+            "environment": st.sampled_from(["production", "production", "staging", "moon", None, ["production"]]),
+            "parameters": st.sampled_from(
+                [{}, {"max_bytes": 9}, {"max_bytes": 10**9}, {"max_bytes": None}, {"window_seconds": 86_400}, None]
+            ),
+            "unmet_preconditions": st.sampled_from([[], [], ["canary_exists"], None, "x"]),
+        }
     ),
+    principal=st.fixed_dictionaries(
+        {
+            "id": st.sampled_from(["agent:a", "agent:b", "person:b", "workload:c", "d", None, 5]),
+            "kind": st.sampled_from(["agent", "agent", "person", "workload", "god", None]),
+            "owner": st.sampled_from(["person:b", "person:b", "", None, 1, "agent:a"]),
+            "registration": st.sampled_from(REGISTRATIONS),
+        }
+    ),
+    budget=st.sampled_from(COUNTS),
+    limits=st.sampled_from([[], [], COUNTS[:1], COUNTS[:2], COUNTS[2:3], COUNTS[3:], None, {}]),
     version=st.sampled_from([1, 1, 1, 2, None]),
 )
-def test_the_short_way_for_reads_agrees_with_the_long_way(
-    tool, category, environment, principal, kind, owner, budget, version
-):
-    question = asking("", "", {})
-    question["version"] = version
-    question["action"] |= {"tool": tool, "category": category, "environment": environment}
-    question["principal"] |= {"id": principal, "kind": kind, "owner": owner}
-    question["state"]["budget"] = budget
+def test_the_short_way_for_reads_agrees_with_the_long_way(action, principal, budget, limits, version):
+    question = merged(asking("", "", {}), {"version": version, "state": {"budget": budget, "limits": limits}})
+    question["action"] |= action
+    question["principal"] |= principal
     decision = decide(question)
     objections = {reason["rule"] for reason in evaluate("data.bywire.action.first_denials", question)}
     if decision.effect is ALLOW:
         assert {reason.rule for reason in decision.reasons} == {"allow.table"}
+        assert {reason["rule"] for reason in evaluate("data.bywire.approval.allow", question)} == {"allow.table"}
         assert objections == set()
-    elif tool in READS:
+        assert evaluate("data.bywire.bounds.over", question) == []
+    elif action["tool"] in READS and objections:
         assert {reason.rule for reason in decision.reasons} == objections
-
-
-def test_a_grant_for_another_action_asks_again_and_says_both_digests():
-    question = merged(fixture("start"), {"grant": fixture("grant"), "action": {"digest": fixture("other")}})
-    decision = decide(question)
-    (reason,) = decision.reasons
-    assert (decision.effect, reason.rule) == (APPROVAL, "grant.action_mismatch")
-    assert reason.facts == {"approved": fixture("start_digest"), "asked": fixture("other")}
-
-
-@pytest.mark.parametrize("weight", range(0, 101, 5))
-def test_a_plan_covers_its_steps_and_nothing_else(weight):
-    question = replaced(SET_WEIGHT, ("action", "parameters"), {**ARTIFACT, "weight": weight, "segments": ["desktop"]})
-    assert (decide(question).effect is ALLOW) == (weight in {5, 25, 100})
-
-
-@pytest.mark.parametrize("flag", ["stop", "freeze_all", "freeze_window"])
-def test_only_a_general_freeze_holds_back_a_retreat(flag):
-    stopped = {"state": {flag: True}}
-    assert decide(merged(SET_WEIGHT, stopped)).effect is DENY
-    assert (decide(merged(RETREAT, stopped)).effect is ALLOW) == (flag != "freeze_all")
-    assert decide(merged(asking("read_telemetry", "read", {}), stopped)).effect is ALLOW
-
-
-def test_a_retreat_to_another_digest_is_no_retreat():
-    elsewhere = merged(RETREAT, {"action": {"parameters": {"to": fixture("other")}}})
-    assert decide(elsewhere).effect is APPROVAL
-    assert rules(merged(elsewhere, {"state": {"stop": True}})) == {"state.stopped"}
-
-
-def test_a_person_may_ask_but_not_approve_themselves():
-    question = merged(fixture("start"), PERSON)
-    assert decide(question).effect is APPROVAL
-    own = merged(question, {"grant": fixture("grant") | {"approver": "person:sam"}})
-    assert rules(own) == {"duties.approver_is_requester"}
-    assert decide(merged(question, {"grant": fixture("grant")})).effect is ALLOW
+    elif action["tool"] in READS:
+        assert decision.effect is SANITIZE or rules(question) == {"input.incomplete"}
 
 
 def test_a_denial_for_many_reasons_names_them_all_in_one_order():
@@ -380,12 +278,3 @@ def test_an_action_outside_every_delivery_needs_no_change():
     start = merged(fixture("start"), {"grant": fixture("grant")})
     start["change"] = {}
     assert {"input.incomplete", "duties.authors_unknown"} <= rules(start)
-
-
-def test_the_door_can_meet_every_obligation_of_a_tool_that_exists():
-    rows = bundle().tables["capabilities"]
-    text = msgspec.json.encode(rows).decode()
-    asked = {kind for group in re.findall(r'"obligations":\[([^]]*)\]', text) for kind in re.findall(r'"(\w+)"', group)}
-    # No contract exists for a rerun yet, so nothing can be allowed with this one.
-    assert asked - OBLIGATIONS == {"rerun_is_an_experiment"}
-    assert "rerun_job" not in {contract.name for contract in CONTRACTS}

@@ -1,6 +1,9 @@
 import asyncio
+import gc
 import json
+import os
 import threading
+import warnings
 
 import pytest
 import regorus
@@ -9,7 +12,7 @@ from knowledge import ACTION, GATE, asking, bundle, fixture, merged
 from bywire.model.decision import Effect
 from bywire.model.errors import PolicyError
 from bywire.policy.bundle import parse_bundle
-from bywire.policy.engine import ENGINE_VERSION, INPUT_BYTES_MAX, RULES, PolicyEngine, canonical_input
+from bywire.policy.engine import ENGINE_VERSION, INPUT_BYTES_MAX, RULES, PolicyEngine, canonical_input, interpreter
 from bywire.policy.engine import policy_engine as module
 from bywire.seal import jcs
 from bywire.seal.digest import sha256_hex
@@ -68,7 +71,7 @@ def test_a_decision_names_what_it_is_a_function_of():
 
 
 def test_the_same_question_gives_the_same_decision():
-    again = PolicyEngine(bundle())
+    again = PolicyEngine(bundle(), linted=True)
     for question in (READ, fixture("start"), merged(READ, {"version": 2})):
         first = ENGINE.decide(ACTION, question)
         assert again.decide(ACTION, dict(reversed(question.items()))) == first
@@ -152,9 +155,9 @@ def test_a_deeply_nested_input_is_a_deny_not_a_crash(depth):
     "error", [PanicError("panicked"), RuntimeError("broken\n\nStack backtrace:\n0: x"), MemoryError()]
 )
 def test_an_engine_that_breaks_is_a_deny_and_is_replaced(monkeypatch, error):
-    engine = PolicyEngine(bundle())
+    engine = PolicyEngine(bundle(), linted=True)
     with monkeypatch.context() as patched:
-        patched.setattr(module.regorus, "Engine", lambda: Broken(error))
+        patched.setattr(interpreter.regorus, "Engine", lambda: Broken(error))
         decision = engine.decide(ACTION, READ)
     assert decision.effect is Effect.DENY
     assert decision.reasons[0].rule == "engine.error"
@@ -165,19 +168,19 @@ def test_an_engine_that_breaks_is_a_deny_and_is_replaced(monkeypatch, error):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), asyncio.CancelledError()])
 def test_being_told_to_stop_is_recorded_as_a_deny_and_goes_on(monkeypatch, error):
     recorded = []
-    engine = PolicyEngine(bundle(), on_abort=recorded.append)
-    monkeypatch.setattr(module.regorus, "Engine", lambda: Broken(error))
+    engine = PolicyEngine(bundle(), linted=True, on_abort=recorded.append)
+    monkeypatch.setattr(interpreter.regorus, "Engine", lambda: Broken(error))
     with pytest.raises(type(error)):
         engine.decide(ACTION, READ)
     assert [(denied.effect, denied.reasons[0].rule) for denied in recorded] == [(Effect.DENY, "engine.error")]
     assert recorded[0].input_digest == sha256_hex(jcs.canonical(READ))
 
 
-def test_each_thread_builds_its_own_engine(monkeypatch):
+def test_one_thread_builds_and_answers_whoever_asks(monkeypatch):
     built = []
     real = regorus.Engine
-    engine = PolicyEngine(bundle())
-    monkeypatch.setattr(module.regorus, "Engine", lambda: built.append(threading.get_ident()) or real())
+    engine = PolicyEngine(bundle(), linted=True)
+    monkeypatch.setattr(interpreter.regorus, "Engine", lambda: built.append(threading.get_ident()) or real())
     decisions = []
     threads = [
         threading.Thread(target=lambda: decisions.extend(engine.decide(ACTION, READ) for _ in range(20)))
@@ -189,7 +192,41 @@ def test_each_thread_builds_its_own_engine(monkeypatch):
         thread.join()
     assert len(decisions) == 80
     assert {decision.effect for decision in decisions} == {Effect.ALLOW}
-    assert len(built) == 4
+    assert len(built) == 1
+    assert built[0] not in {thread.ident for thread in threads}
+
+
+def test_a_released_engine_decides_again():
+    engine = engine_for(answer())
+    before = engine.decide(DECISION, {"a": 1})
+    deciders = {thread for thread in threading.enumerate() if thread.name == "bywire-decider"}
+    engine.release()
+    assert len(deciders - set(threading.enumerate())) == 1
+    assert engine.decide(DECISION, {"a": 1}) == before
+    engine.release()
+    engine.release()
+
+
+def test_an_engine_that_nobody_holds_ends_its_thread():
+    before = set(threading.enumerate())
+    engine = engine_for(answer())
+    engine.decide(DECISION, {"a": 1})
+    (decider,) = set(threading.enumerate()) - before
+    del engine
+    gc.collect()
+    decider.join(10)
+    assert not decider.is_alive()
+
+
+def test_a_forked_child_decides_with_a_thread_of_its_own():
+    engine = engine_for(answer())
+    before = engine.decide(DECISION, {"a": 1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that threads are there is the point
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if engine.decide(DECISION, {"a": 1}) == before else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_swap_is_whole_and_a_bad_bundle_changes_nothing():
@@ -214,6 +251,59 @@ def test_a_call_ends_under_the_bundle_it_began_with(monkeypatch):
     monkeypatch.setattr(module, "sha256_hex", lambda data: (engine.swap(later), real(data))[1])
     decision = engine.decide(DECISION, {"a": 1})
     assert (decision.bundle_digest, decision.effect) == (began_with, Effect.ALLOW)
+
+
+def test_a_bundle_that_cannot_be_loaded_is_never_adopted(monkeypatch):
+    engine = engine_for(answer())
+    before = engine.decide(DECISION, {"a": 1})
+    manifest = {"revision": 2, "input_version": 1, "entrypoints": [DECISION]}
+    later = bundle_for(manifest, "package bywire.a\ndefault decision := {}\n" + answer("deny"))
+    with monkeypatch.context() as patched:
+        patched.setattr(interpreter.regorus, "Engine", lambda: Broken(PanicError("panicked")))
+        with pytest.raises(PolicyError) as refused:
+            engine.swap(later, linted=True)
+    assert refused.value.code == "policy_crashed"
+    assert engine.decide(DECISION, {"a": 1}) == before
+
+
+def test_a_prepared_bundle_decides_only_once_it_is_adopted():
+    engine = engine_for(answer())
+    manifest = {"revision": 2, "input_version": 1, "entrypoints": [DECISION]}
+    ready = engine.prepare(bundle_for(manifest, "package bywire.a\ndefault decision := {}\n" + answer("deny")))
+    assert engine.decide(DECISION, {"a": 1}).effect is Effect.ALLOW
+    engine.adopt(ready)
+    assert engine.decide(DECISION, {"a": 1}).effect is Effect.DENY
+
+
+def test_no_decision_is_torn_while_bundles_change():
+    """Under load, every decision's answer is that of the bundle it names."""
+    engine = engine_for(answer())
+    texts = [answer("allow"), answer("deny")]
+    bundles = [
+        bundle_for(
+            {"revision": 2 + number, "input_version": 1, "entrypoints": [DECISION]},
+            "package bywire.a\ndefault decision := {}\n" + texts[number % 2],
+        )
+        for number in range(10)
+    ]
+    expected = {bundle.digest: ("allow", "deny")[number % 2] for number, bundle in enumerate(bundles)}
+    expected[engine.bundle_digest] = "allow"
+    decisions, ended = [], threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            decisions.append(engine.decide(DECISION, {"a": 1}))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for bundle_after in bundles:
+        engine.swap(bundle_after)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert {decision.bundle_digest for decision in decisions} <= set(expected)
+    assert [d for d in decisions if d.effect != expected[d.bundle_digest]] == []
 
 
 def test_a_bundle_that_fails_the_lint_never_decides():

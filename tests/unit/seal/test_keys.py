@@ -1,6 +1,7 @@
 """Ed25519 as RFC 8032 has it; a key file that is anything else is refused with a code."""
 
 import base64
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bywire.model.errors import EvidenceError
+from bywire.model.statement import PLAN, Statement, subject
 from bywire.seal.digest import same_digest, sha256_hex
-from bywire.seal.keys import SIGNATURE_BYTES, SigningKey, VerifyKey
+from bywire.seal.dsse import sign_statement, verify_statement
+from bywire.seal.keys import SIGNATURE_BYTES, SigningKey, VerifyKey, verify_key
 
 # RFC 8032, 7.1: secret key, public key, message, and the two halves of the signature.
 VECTORS = [
@@ -140,3 +143,64 @@ def test_digests_are_lower_case_hex_and_compared_whole():
     assert not same_digest(sha256_hex(b"a"), sha256_hex(b"b"))
     assert not same_digest(sha256_hex(b"a"), sha256_hex(b"a")[:-1])
     assert not same_digest("", sha256_hex(b"a"))
+
+
+# --- FIDO tokens (OpenSSH PROTOCOL.u2f)
+
+APPLICATION = "ssh:"
+TOKEN_KEY = verify_key(KEY.public.raw_public.hex(), APPLICATION)
+
+
+def touched(message, *, flags=1, counter=7, application=APPLICATION, covered=None):
+    """What a token answers: it signs what PROTOCOL.u2f says, and nothing else."""
+    tail = bytes([flags]) + counter.to_bytes(4, "big")
+    digest = sha256(message).digest()
+    return KEY.sign(covered or sha256(application.encode()).digest() + tail + digest) + tail
+
+
+def test_a_touched_token_signs():
+    for counter, flags in ((0, 1), (7, 5), (2**32 - 1, 1)):
+        TOKEN_KEY.verify(b"message", touched(b"message", flags=flags, counter=counter))
+
+
+@pytest.mark.parametrize("flags", [0, 4, 0x80, 0xFE])
+def test_a_token_that_nobody_touched_is_refused(flags):
+    assert code_of(lambda: TOKEN_KEY.verify(b"message", touched(b"message", flags=flags))) == "signature_invalid"
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        KEY.sign(b"message"),
+        KEY.sign(b"message") + b"\x01\0\0\0\x07",
+        touched(b"other"),
+        touched(b"message", application="ssh:other"),
+        touched(b"message")[:-1],
+        touched(b"message") + b"\0",
+        touched(b"message", counter=7)[:-1] + b"\x08",
+        touched(b"message", flags=4)[:64] + b"\x05\0\0\0\x07",
+        b"",
+    ],
+)
+def test_what_the_token_did_not_sign_is_refused(signature):
+    assert code_of(lambda: TOKEN_KEY.verify(b"message", signature)) == "signature_invalid"
+
+
+def test_the_trusted_key_fixes_the_algorithm():
+    """The same point as a plain key and on a token are two keys; neither takes the other's signatures."""
+    assert KEY.public.key_id != TOKEN_KEY.key_id != verify_key(KEY.public.raw_public.hex(), "ssh:b").key_id
+    assert code_of(lambda: KEY.public.verify(b"message", touched(b"message"))) == "signature_invalid"
+    assert code_of(lambda: KEY.public.verify(b"message", touched(b"message")[:64])) == "signature_invalid"
+
+
+def test_a_statement_is_signed_by_a_token():
+    class Token:
+        key_id = TOKEN_KEY.key_id
+        sign = staticmethod(touched)
+
+    said = Statement(subject=(subject("s", "a" * 64),), predicateType=PLAN, predicate={})
+    envelope = sign_statement(said, Token())
+    assert verify_statement(envelope, [TOKEN_KEY]).key_id == TOKEN_KEY.key_id
+    assert verify_statement(envelope, [KEY.public, TOKEN_KEY]).key_id == TOKEN_KEY.key_id
+    assert code_of(lambda: verify_statement(envelope, [KEY.public])) == "signature_invalid"
+    assert code_of(lambda: verify_statement(sign_statement(said, KEY), [TOKEN_KEY])) == "signature_invalid"

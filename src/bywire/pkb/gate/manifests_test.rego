@@ -26,7 +26,7 @@ test_fires_gate_manifest_unknown if fixtures.fires(fixtures.gate({"facts": {"man
 
 test_quiet_gate_manifest_unknown if fixtures.quiet(fixtures.gate({"facts": {"manifests": [object.union(fixtures.workload, {"kind": "StatefulSet"}), object.union(fixtures.network_policy, {})]}}), "allow", "gate.manifest_unknown")
 
-test_fires_gate_manifests_too_many if fixtures.fires(fixtures.gate({"facts": {"manifests": fixtures.many_manifests}}), "deny", "gate.manifests_too_many")
+test_fires_gate_manifests_too_many if fixtures.fires(fixtures.gate({"facts": {"manifests": many_manifests}}), "deny", "gate.manifests_too_many")
 
 test_quiet_gate_manifests_too_many if fixtures.quiet(fixtures.gate({}), "allow", "gate.manifests_too_many")
 
@@ -44,3 +44,7 @@ test_a_policy_of_another_api_isolates_nothing if fixtures.fires(isolating({"api_
 test_another_kind_isolates_nothing if fixtures.fires(isolating({"kind": "Service"}), "deny", "gate.network_policy_missing")
 
 test_a_policy_without_selector_isolates_nothing if fixtures.fires(isolating({"selector": null}), "deny", "gate.network_policy_missing")
+
+many_manifests := [fixtures.workload | some _ in split(concat("", [padding, padding]), "")]
+
+padding := "................................................................................................................................................................................................................................................................................................................................"

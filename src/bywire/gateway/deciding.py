@@ -1,0 +1,187 @@
+"""Deciding: the policy input of one call, the decision on it, and once more when the policy replaced a parameter.
+
+Pure apart from reading named state. Nothing here has an effect, so advice and action share it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from bywire.approvals.grant import Grant
+from bywire.gateway import inputs
+from bywire.gateway.asking import Asked, Entrance
+from bywire.gateway.contract import ContractError
+from bywire.gateway.pending import Pending
+from bywire.gateway.ports import ChangeFacts, Debit, NamedState, Standing
+from bywire.identity.trust import TrustRoot
+from bywire.model.decision import Decision, Effect
+from bywire.model.operator import OperatorConfig
+
+# What the door does for every call anyway: packets name roles and tier, answers are redacted, outcomes carry the target
+# before and after, and a fix is a branch that nothing merges. `replace`, `break_glass` and `shadowed` are met below.
+OBLIGATIONS = frozenset(
+    {
+        "approval",
+        "break_glass",
+        "no_auto_merge",
+        "record_telemetry",
+        "redact",
+        "replace",
+        "rerun_is_an_experiment",
+        "shadowed",
+        "tier",
+    }
+)
+ENTRYPOINT = "data.bywire.action.decision"
+# (change, facts, retreat) of the policy input.
+Delivered: TypeAlias = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]
+NOTHING_DELIVERED: Delivered = ({}, {}, None)
+
+
+class Engine(Protocol):
+    """The policy engine as the door needs it."""
+
+    def decide(self, entrypoint: str, policy_input: dict[str, Any]) -> Decision:
+        """Decide; never raise for a bad policy or input, deny instead."""
+        ...
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """One call with its decision: what was asked in the end, on which input, under which grant."""
+
+    asked: Asked
+    decision: Decision
+    policy_input: dict[str, Any]
+    grant: Grant | None
+    error: dict[str, str] | None
+
+    @property
+    def preauthorised(self) -> bool:
+        """Whether this is the retreat that was authorised with its rollout: only that is free (RULES 16)."""
+        contract, retreat = self.asked.contract, self.policy_input["retreat"]
+        if contract is None or not contract.exposure_reducing or retreat is None or retreat["authorised"] is not True:
+            return False
+        to = self.asked.action.parameters.get("to", "")
+        return isinstance(to, str) and to != "" and to == str(retreat["last_good"])
+
+
+def unknown_obligations(decision: Decision) -> dict[str, str] | None:
+    """The error for an obligation that this door cannot meet: then an allow is none (AuthZEN 1.0)."""
+    # What is to be replaced in an action that is allowed as it stands would be executed unreplaced.
+    known = OBLIGATIONS - {"replace"} if decision.effect is Effect.ALLOW else OBLIGATIONS
+    unknown = sorted({str(item.get("kind")) for item in decision.obligations} - known)
+    if not unknown:
+        return None
+    return {
+        "code": "obligation_unknown",
+        "message": f"the policy asks for {', '.join(unknown)}, which this door cannot do",
+        "next_step": "remove the obligation from the policy, or use a bywire that knows it",
+    }
+
+
+class Decider:
+    """What the envelope says to a call."""
+
+    def __init__(
+        self,
+        *,
+        engine: Callable[[], Engine],
+        operator: OperatorConfig,
+        trust: Callable[[], TrustRoot],
+        state: NamedState,
+        standing: Standing,
+        facts: ChangeFacts,
+        pending: Pending,
+        entrance: Entrance,
+    ) -> None:
+        self._engine = engine
+        self._operator = operator
+        self._trust = trust
+        self._known_operator: tuple[TrustRoot, dict[str, Any]] | None = None
+        self._state = state
+        self._standing = standing
+        self._facts = facts
+        self._pending = pending
+        self._entrance = entrance
+
+    def judge(self, asked: Asked) -> Judged:
+        """Decide; where the policy replaces parameters, decide once more on the new action (RULES 6)."""
+        judged = self._decide(asked)
+        if judged.decision.effect is not Effect.SANITIZE or asked.contract is None:
+            return judged
+        wanted = {str(item["parameter"]): item["value"] for item in judged.decision.obligations if _replaces(item)}
+        try:
+            again = self._decide(self._entrance.replaced(asked, wanted))
+        except ContractError as error:
+            return msgspec.structs.replace(judged, error=error.as_json())
+        if again.decision.effect is not Effect.SANITIZE:
+            return again
+        problem = {
+            "code": "sanitize_unstable",
+            "message": "the policy wants to change the action that it made itself",
+            "next_step": "correct the policy: bywire policy explain",
+        }
+        return msgspec.structs.replace(again, error=problem)
+
+    def _decide(self, asked: Asked) -> Judged:
+        grant, uses_left, revoked = self._pending.grant(asked)
+        about = self._facts.facts_for(asked.request.change)
+        policy_input = self._input(asked, about, grant, uses_left, revoked=revoked)
+        decision = self._engine().decide(ENTRYPOINT, policy_input)
+        return Judged(asked, decision, policy_input, grant, unknown_obligations(decision))
+
+    def judge_read(self, asked: Asked) -> Judged:
+        """A read rests on no evidence, grant or budget."""
+        policy_input = self._input(asked, NOTHING_DELIVERED)
+        decision = self._engine().decide(ENTRYPOINT, policy_input)
+        if decision.effect is Effect.SANITIZE:
+            wanted = {str(item["parameter"]): item["value"] for item in decision.obligations if _replaces(item)}
+            asked = self._entrance.replaced(asked, wanted)
+            policy_input = self._input(asked, NOTHING_DELIVERED)
+            decision = self._engine().decide(ENTRYPOINT, policy_input)
+        return Judged(asked, decision, policy_input, None, unknown_obligations(decision))
+
+    def _input(
+        self, asked: Asked, about: Delivered, grant: Grant | None = None, uses_left: int = 0, *, revoked: bool = False
+    ) -> dict[str, Any]:
+        change, facts, retreat = about
+        principal = asked.action.principal
+        read = asked.contract is not None and asked.contract.read
+        return {
+            "version": inputs.INPUT_VERSION,
+            "now_ms": asked.now_ms,
+            "principal": inputs.principal_facts(asked.snapshot, self._operator, self._standing.registration(principal)),
+            "action": inputs.action_facts(asked),
+            # A read rests on no threshold, no exception and no count; what it does not need is not encoded either.
+            "operator": {} if read else self._operator_facts(),
+            "change": change,
+            "facts": facts,
+            "grant": inputs.grant_input(grant, asked.action, self._operator, uses_left, revoked=revoked),
+            "break_glass": None if read else self._standing.break_glass(principal, asked.action.tool, asked.now_ms),
+            "shadow": [] if read else self._standing.shadows(asked.now_ms),
+            "retreat": retreat,
+            "state": inputs.state_facts(asked, self._operator, [] if read else self._limits(asked)),
+        }
+
+    def _limits(self, asked: Asked) -> list[dict[str, Any]]:
+        hour = asked.now_ms // inputs.HOUR_MS
+        return [
+            {"name": debit.scope, "observed": self._state.used(debit.scope, hour), "limit": debit.limit}
+            for debit in self.debits(asked)
+        ]
+
+    def debits(self, asked: Asked) -> tuple[Debit, ...]:
+        """What the action would use up."""
+        return inputs.debits(asked, self._operator, self._standing.registration(asked.action.principal))
+
+    def _operator_facts(self) -> dict[str, Any]:
+        """The operator's part of the input, made again when the trust root changed."""
+        trust, known = self._trust(), self._known_operator
+        if known is None or known[0] is not trust:
+            known = self._known_operator = (trust, inputs.operator_facts(self._operator, trust))
+        return known[1]
+
+
+def _replaces(obligation: dict[str, Any]) -> bool:
+    return obligation.get("kind") == "replace" and {"parameter", "value"} <= obligation.keys()

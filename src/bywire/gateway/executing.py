@@ -1,0 +1,111 @@
+"""Carrying an intent out, and answering a read: the only place where the door meets an executor.
+
+A credential is issued after the decision, for this one action, recorded before it is used, and taken out of whatever
+comes back (RULES 23). What an executor answers is data with a label, never an instruction (RULES 22).
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from bywire.gateway.asking import Asked, Entrance
+from bywire.gateway.contract import Contract
+from bywire.gateway.ports import Credential, CredentialedExecutor, Credentials, Executor, IntentRow, Journal
+from bywire.model.decision import Decision, Outcome, OutcomeStatus
+from bywire.model.errors import BywireError, TargetError
+
+TAKEN_OUT = "[credential]"
+
+
+def carried_out(
+    row: IntentRow,
+    raw: dict[str, Any],
+    contract: Contract,
+    executors: Mapping[str, Executor],
+    credentials: Credentials,
+    journal: Journal,
+    entrance: Entrance,
+    now_ms: int,
+) -> Outcome:
+    """Execute a journalled intent; how it ended is in the outcome, whatever happened."""
+    executor, credential = executors[contract.executor], None
+    status, result, error = OutcomeStatus.COMMITTED, None, None
+    try:
+        if contract.credential:
+            credential = credentials.issue(contract.credential, row, now_ms)
+            journal.record_document("credential", _issued(credential, row), row.change, now_ms)
+            result = cast("CredentialedExecutor", executor).execute_with(row, raw, credential)
+        else:
+            result = executor.execute(row, raw)
+    except TargetError as failure:
+        status, error = OutcomeStatus.FAILED, failure.as_json()
+    except (TimeoutError, OSError) as failure:
+        # Nobody knows whether it happened: that is an outcome of its own, settled by recovery.
+        status = OutcomeStatus.UNKNOWN
+        error = {"code": "no_answer", "message": str(failure), "next_step": "bywire doctor"}
+    except BywireError as failure:
+        # It says why it stopped and not how far it came.
+        status, error = OutcomeStatus.UNKNOWN, failure.as_json()
+    return Outcome(
+        status=status,
+        action_digest=row.action_digest,
+        decision=row.decision,
+        result=entrance.redacted(without(result, credential)) if result is not None else None,
+        error=_told(without(error, credential), entrance) if error else None,
+        label=label(contract) if contract.tells_others_words else None,
+    )
+
+
+def answered(asked: Asked, decision: Decision, contract: Contract, executor: Executor, entrance: Entrance) -> Outcome:
+    """Answer an allowed read, with the label that its text carries."""
+    outcome = Outcome(status=OutcomeStatus.COMMITTED, action_digest=asked.action.digest, decision=decision)
+    try:
+        answer = executor.read(asked.request.tool, asked.request.parameters)
+    except TargetError as failure:
+        # A read that fails is an answer, too: whoever watches holds, and asks again.
+        error = _told(failure.as_json(), entrance)
+        return msgspec.structs.replace(outcome, status=OutcomeStatus.FAILED, error=error, label=label(contract))
+    # Redacted, and whole: no statement has to carry it.
+    result = entrance.redactor.canonical(answer)
+    return msgspec.structs.replace(outcome, result=result, label=label(contract))
+
+
+def label(contract: Contract) -> dict[str, Any]:
+    """What a reader must know of a tool's output before it reads it (seed 001, 19.2)."""
+    return {
+        "source": contract.name,
+        "trust_level": "untrusted_runtime_output" if contract.tells_others_words else "typed_platform_data",
+        "contains_user_controlled_text": contract.tells_others_words,
+        "instruction_authority": "none",
+        "redaction_applied": True,
+    }
+
+
+def without(value: Any, credential: Credential | None) -> Any:
+    """`value` without the credential, wherever an executor's answer repeats it."""
+    if credential is None or not credential.value:
+        return value
+    if isinstance(value, str):
+        return value.replace(credential.value, TAKEN_OUT)
+    if isinstance(value, dict):
+        return {without(key, credential): without(item, credential) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without(item, credential) for item in value]
+    return value
+
+
+def _told(error: dict[str, str], entrance: Entrance) -> dict[str, str]:
+    """An error as it may be shown: what a target says of a failure may hold a secret as well."""
+    return {name: entrance.redactor.display(text) for name, text in error.items()}
+
+
+def _issued(credential: Credential, row: IntentRow) -> dict[str, Any]:
+    return {
+        "credential": credential.name,
+        "origin": credential.origin,
+        "expires_at_ms": credential.expires_at_ms,
+        "minted": credential.minted,
+        "intent": row.key,
+        "action": row.action_digest,
+    }
