@@ -158,6 +158,35 @@ def test_appends_of_a_batch_share_their_statements(writer):
     assert not [one for one in statements if one.startswith("SAVEPOINT")]
 
 
+def test_many_who_wait_are_all_told(writer):
+    def failing(transaction):
+        raise ConflictError("no", code="no")
+
+    gate = Gate(writer)
+    with ThreadPoolExecutor(40) as pool:
+        told = [pool.submit(writer.run, failing if number % 7 == 3 else appending(str(number))) for number in range(40)]
+        unwaited = [writer.submit(appending(f"unwaited-{number}")) for number in range(5)]
+        gate.open()
+        indexes = [one.result(10) for number, one in enumerate(told) if number % 7 != 3]
+        indexes += [one.result(10) for one in unwaited]
+        assert sorted(indexes) == list(range(len(indexes)))
+        for one in told[3::7]:
+            with pytest.raises(ConflictError):
+                one.result(10)
+
+
+def test_a_failure_after_the_commit_takes_nothing_back(writer, monkeypatch):
+    monkeypatch.setattr(writer, "_maintain", lambda: 1 / 0)
+    gate = Gate(writer)
+    with ThreadPoolExecutor(12) as pool:
+        told = [pool.submit(writer.run, appending(str(number))) for number in range(12)]
+        deadline = time.monotonic() + 10
+        while writer._jobs.qsize() < 12:
+            assert time.monotonic() < deadline
+        gate.open()
+        assert sorted(one.result(10) for one in told) == list(range(12))
+
+
 def test_nobody_waits_for_others_who_were_not_there(writer, monkeypatch):
     waits = []
     monkeypatch.setattr(sqlite_writer.time, "sleep", waits.append)

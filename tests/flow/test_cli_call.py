@@ -181,3 +181,9 @@ def test_incident_mode_is_opened_closed_and_told(scene):
     assert [item["reason"] for item in scene.bywire("incident", "list", "--json").json] == ["errors rise"]
     assert scene.bywire("incident", "close", "--json").json["closed"] == 1
     assert scene.bywire("incident", "list", "--json").json == []
+
+
+def test_rule_05_the_reason_of_an_incident_holds_no_secret(scene):
+    reason = "the key ghp_" + "a1B2" * 9 + " is out"
+    refused(scene.bywire("incident", "open", "--reason", reason, "--json"), "secret_found")
+    assert scene.bywire("incident", "list", "--json").json == []

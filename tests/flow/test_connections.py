@@ -82,7 +82,7 @@ def executor(server, *, timeout_seconds=5.0, **changes):
     made = connection(server, **changes)
     credentials = FoundCredentials({"ci": made}, {"CI_TOKEN": TOKEN})
     client = PinnedHttp(parse_origin(made.origin, private=made.private), timeout_seconds=timeout_seconds)
-    return HttpExecutor(client, made.routes, credentials, "ci"), credentials
+    return HttpExecutor(client, made.routes, "ci"), credentials
 
 
 def row(tool="rerun_job", key="agent:x|rerun_job|ci-rerun:7:j:f"):
@@ -263,13 +263,22 @@ def test_a_platform_that_cannot_be_reached_did_nothing(platform):
 
 def test_a_read_repeats_no_credential(platform):
     platform.answer = says(200, f"Authorization: Bearer {TOKEN}".encode())
-    made, _ = executor(platform)
-    assert made.read("get_job_logs", {"job_id": "1"}) == {"text": "Authorization: Bearer [credential]"}
+    made, credentials = executor(platform)
+    assert made.read_with("get_job_logs", {"job_id": "1"}, credentials.for_read("ci", NOW)) == {
+        "text": "Authorization: Bearer [credential]"
+    }
 
 
 def test_a_tool_without_a_route_is_refused(platform):
+    made, credentials = executor(platform)
+    refused("unsupported", lambda: made.read_with("get_ci_run", {}, credentials.for_read("ci", NOW)))
+
+
+def test_rule_23_nothing_is_asked_without_a_credential(platform):
     made, _ = executor(platform)
-    refused("unsupported", lambda: made.read("get_ci_run", {}))
+    refused("credential_unavailable", lambda: made.read("get_job_logs", {"job_id": "1"}))
+    refused("credential_unavailable", lambda: made.execute(row(), {}))
+    assert platform.seen == []
 
 
 @pytest.mark.parametrize("content", ["", "  \n", "tok\nen: x", "t\u00f6k"])

@@ -3,10 +3,10 @@
 A ```console block right after `<!-- run: SCENE -->` is run line by line (`$ ` starts a command, `> ` continues it) in
 the repository that `SCENES` prepares; `<!-- run: SCENE exit: N -->` expects N from the block's last command, all others
 must end with 0. Blocks of one page with the same scene share it and run in the page's order. Where a command's output
-is shown, its first line must come out again, digests, numbers and blanks aside (as far as `...`, when it ends so). Ids as in `ap-0123456789ab` stand for
-the newest of the scene. A block that cannot run here names who runs it: `<!-- run by: tests/... -->`, or
-`<!-- drill: KEY -->` in the compromise drill. What is not run must at least parse: the sub-command and each of its
-options exist, unless the paragraph begins with "Not yet".
+is shown, its first line must come out again, digests, numbers, absolute paths and blanks aside (as far as `...`, when
+it ends so). Ids as in `ap-0123456789ab` stand for the newest of the scene. A block that cannot run here names who runs
+it: `<!-- run by: tests/... -->`, or `<!-- drill: KEY -->` in the compromise drill. What is not run must at least parse:
+the sub-command and each of its options exist, unless the paragraph begins with "Not yet".
 """
 
 import contextlib
@@ -49,7 +49,7 @@ _FILE = re.compile(r"<!-- file: (?P<name>[a-z./]+) -->\n```(?:yaml|json)\n(?P<bo
 _NAMED = re.compile(r"`([a-z_]+/[a-z_/]+\.(?:py|rego|json))(?::([A-Za-z_.]+))?`")
 _INLINE = re.compile(r"`(bywire [a-z][^`\n]*)`")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-_VARIES = re.compile(r"\b[0-9a-f]{7,}\b|[0-9][0-9.,]*|\s+")
+_VARIES = re.compile(r"(?<!\S)/\S+|\b[0-9a-f]{7,}\b|[0-9][0-9.,]*|\s+")
 
 
 class Page:
@@ -115,6 +115,11 @@ def _start(scene):
 def _service(scene):
     """A service that `bywire init` prepared, with a judge that is quick."""
     scene.prepared()
+
+
+def _released(scene):
+    """The same with its first release in place."""
+    scene.prepared().released()
 
 
 def _people(scene):
@@ -197,6 +202,7 @@ SCENES = {
     "fresh": _fresh,
     "start": _start,
     "service": _service,
+    "released": _released,
     "people": _people,
     "staging": _staging,
     "ssh": _ssh,
@@ -213,7 +219,7 @@ def _steps(body):
     for line in body.splitlines():
         if line.startswith("$ "):
             steps.append([line[2:], ""])
-        elif line.startswith("> ") and steps and not steps[-1][1]:
+        elif (line == ">" or line.startswith("> ")) and steps and not steps[-1][1]:
             steps[-1][0] += f"\n{line[2:]}"
         elif steps and not steps[-1][1]:
             steps[-1][1] = line
@@ -387,6 +393,18 @@ def test_files_that_are_shown_are_valid():
     assert {match["name"] for match in shown} == set(PARSERS)
     for match in shown:
         PARSERS[match["name"]](match["body"].encode())
+
+
+def test_the_policy_page_names_every_tool_and_every_hard_rule():
+    page = (ROOT / "docs" / "policy.md").read_text()
+    tables = ROOT / "src" / "bywire" / "pkb" / "table"
+    capabilities, hard = (
+        json_document.load((tables / f"{name}.json").read_bytes(), name) for name in ("capabilities", "hard_rules")
+    )
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| "))
+    told = page.split("## Hard rules")[1].split("##")[0]
+    assert [tool for tool, cells in capabilities.items() if f"`{tool}`" not in rows or cells["row"] not in rows] == []
+    assert set(re.findall(r"`([a-z_]+\.[a-z_]+)`", told)) == set(hard)
 
 
 def test_links_between_pages_lead_somewhere():

@@ -1,7 +1,5 @@
 """Attacks on the door by who holds a token, by a hostile platform, and by who can write a row of the database."""
 
-import subprocess
-import time
 from contextlib import contextmanager
 
 import msgspec
@@ -14,15 +12,12 @@ from door_world import (
     RESPONDER,
     ScriptedEngine,
     World,
+    ask,
 )
-from test_connections import TOKEN, carry_out, refused, row, says, serving
 
-from bywire.adapters.git_repository import GitRepository
-from bywire.adapters.repository_executor import RepositoryExecutor
 from bywire.model.decision import Effect, OutcomeStatus
 from bywire.model.errors import EvidenceError, TargetError
 from bywire.seal import jcs
-from bywire.seal.digest import sha256_hex
 
 COMMITTED, DENIED, PENDING, UNKNOWN, FAILED = (
     OutcomeStatus.COMMITTED,
@@ -65,7 +60,7 @@ class HostilePlatform:
     def observe(self):
         return {}
 
-    def read(self, tool, parameters):
+    def read_with(self, tool, parameters, credential):
         if self.fails is not None:
             raise self.fails
         return {"text": self.SAYS}
@@ -106,38 +101,6 @@ def granted(tmp_path):
     with opened(tmp_path, engine=GrantEngine()) as made:
         made.door = made.make_door(facts=NoRetreat())
         yield made
-
-
-class Repository:
-    """A git repository whose work tree is on its first branch."""
-
-    def __init__(self, path):
-        self.path = path
-        path.mkdir()
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *arguments):
-        who = ["-c", "user.name=dana", "-c", "user.email=dana@example.org"]
-        done = subprocess.run(["git", *who, *arguments], cwd=self.path, check=True, capture_output=True, text=True)
-        return done.stdout
-
-    def commit(self, files):
-        for name, content in files.items():
-            (self.path / name).write_text(content)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "work")
-        return self.git("rev-parse", "HEAD").strip()
-
-
-@pytest.fixture
-def repo(tmp_path):
-    return Repository(tmp_path / "repo")
-
-
-@pytest.fixture
-def hostile():
-    with serving() as server:
-        yield server
 
 
 # --- rule 11 and 20: one approval, one effect ---
@@ -337,77 +300,71 @@ def test_rule_16_a_retreat_that_failed_once_may_be_asked_for_again(world):
     assert world.call("abort_canary", "", parameters=back).status is COMMITTED
 
 
-# --- rule 23: a platform that plays with time, lengths and echoes ---
+# --- rule 4: one canonical form, one action ---
 
 
-def test_rule_23_a_head_that_drips_holds_no_action_up(hostile):
-    def drip(handler):
-        for _ in range(200):
-            handler.wfile.write(b"X")
-            handler.wfile.flush()
-            time.sleep(0.05)
-
-    hostile.answer = drip
-    begun = time.monotonic()
-    with pytest.raises(TimeoutError):
-        carry_out(hostile, timeout_seconds=0.4)
-    assert time.monotonic() - begun < 3
+def test_rule_04_a_mark_that_imitates_a_secret_moves_no_secret(world):
+    world.engine.effect = Effect.DENY
+    first = world.call("send_note", "a", text=f"{SECRET} [github_token]").action_digest
+    assert world.call("send_note", "b", text=f"[github_token] {SECRET}").action_digest != first
 
 
-def test_rule_23_a_platform_that_never_stops_continuing_holds_no_action_up(hostile):
-    def carry_on(handler):
-        for _ in range(200):
-            handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            handler.wfile.flush()
-            time.sleep(0.05)
-
-    hostile.answer = carry_on
-    begun = time.monotonic()
-    with pytest.raises(TimeoutError):
-        carry_out(hostile, timeout_seconds=0.4)
-    assert time.monotonic() - begun < 3
+def test_rule_22_a_session_of_another_run_hears_of_no_taint(platform):
+    """A limit: the caller names the run. Whoever holds an agent's key may begin an untainted one."""
+    platform.call("get_job_logs", parameters={"run_id": "1", "job_id": "j"})
+    platform.token(run="run-2", nonce="fresh")
+    assert dict(platform.rows("SELECT run, integrity FROM sessions")) == {"run-1": "tainted", "run-2": "trusted"}
 
 
-def test_an_answer_that_ends_before_its_length_is_nobodys_knowledge(hostile):
-    def short(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "100")
-        handler.end_headers()
-        handler.wfile.write(b"half")
-
-    hostile.answer = short
-    with pytest.raises(TimeoutError, match="missing"):
-        carry_out(hostile)
+# --- rule 6: what a person signs is what can run ---
 
 
-def test_rule_23_a_refusal_tells_no_part_of_a_credential(hostile):
-    hostile.answer = says(400, b"x" * 197 + TOKEN.encode())
-    error = refused("target_refused", lambda: carry_out(hostile))
-    assert TOKEN[:3] not in error.message
+def test_rule_06_a_person_is_asked_about_the_action_that_was_cut_already(world):
+    def answer(question):
+        over = question["action"]["parameters"]["lease_seconds"] > 20
+        replace = {"kind": "replace", "parameter": "lease_seconds", "value": 20, "because": "bounds.capped"}
+        world.engine.obligations = (replace,) if over else ()
+        return Effect.ALLOW if question["grant"] and not over else Effect.APPROVAL_NEEDED
+
+    world.engine.answer = answer
+    pending = world.call()
+    assert world.approvals.row(pending.approval_id).packet.action["parameters"]["lease_seconds"] == 20
+    world.approve(pending.approval_id)
+    assert world.call().status is COMMITTED
+    ((_, values),) = world.target.effects
+    assert values["lease_seconds"] == 20
 
 
-# --- rule 1: a fix is a new branch ---
+# --- rule 20: nobody floods an approval away ---
 
 
-def test_rule_01_a_fix_moves_no_branch_that_is_there(repo):
-    base, patch = repo.commit({"app.py": "x = 1\n"}), b"weaker: true\n"
-    repo.git("branch", "release")
-    executor = RepositoryExecutor(GitRepository(repo.path), {sha256_hex(patch): patch}.get)
-    wanted = {"branch": "release", "base": base, "files": [{"path": "bywire.yaml", "sha256": sha256_hex(patch)}]}
-    asked = msgspec.structs.replace(row("create_fix_branch"), request={"parameters": wanted})
-    with pytest.raises(TargetError) as caught:
-        executor.execute(asked, wanted)
-    assert caught.value.code == "branch_exists"
-    assert repo.git("rev-parse", "release").strip() == base
-    fresh = {**wanted, "branch": "bywire/fix/1"}
-    asked = msgspec.structs.replace(asked, request={"parameters": fresh})
-    assert executor.execute(asked, fresh) == executor.execute(asked, fresh)
+def test_rule_20_what_another_agent_asks_hides_no_approval(granted):
+    pending = granted.call("start_rollout", "go")
+    granted.approve(pending.approval_id)
+    for number in range(20):
+        granted.clock.now += 1
+        granted.call("start_rollout", f"f{number}", principal=RESPONDER, evidence=(f"{number:064x}",))
+    assert granted.call("set_canary_weight", "w", plan=PLAN_DIGEST).status is COMMITTED
 
 
-def test_a_fix_whose_patch_the_log_does_not_hold_fails(repo):
-    base = repo.commit({"app.py": "x = 1\n"})
-    wanted = {"branch": "fix", "base": base, "files": [{"path": "x", "sha256": "e" * 64}]}
-    asked = msgspec.structs.replace(row("create_fix_branch"), request={"parameters": wanted})
-    with pytest.raises(TargetError) as caught:
-        RepositoryExecutor(GitRepository(repo.path), {}.get).execute(asked, wanted)
-    assert caught.value.code == "blob_missing"
+def test_rule_18_no_other_agent_uses_a_single_approval(granted):
+    pending = granted.call("send_note", "n")
+    granted.approve(pending.approval_id)
+    assert granted.call("send_note", "n", principal=RESPONDER).status is PENDING
+
+
+def test_rule_22_advice_on_a_read_hands_nothing_over(platform):
+    request = ask("get_job_logs", parameters={"run_id": "1", "job_id": "j"})
+    advised = platform.door.advise(platform.token(), request)
+    assert HostilePlatform.SAYS not in str(advised)
+    assert platform.rows("SELECT integrity FROM sessions") == [("trusted",)]
+
+
+@pytest.mark.parametrize("changes", [{"dry_run": True}, {"key": "other"}])
+def test_rule_11_neither_a_dry_run_nor_another_key_saves_a_use(granted, changes):
+    pending = granted.call("send_note", "n")
+    granted.approve(pending.approval_id)
+    granted.call("send_note", **{"key": "n", **changes})
+    said = [granted.call("send_note", key).status for key in ("n1", "n2", "n3")]
+    assert len(granted.target.effects) == 1
+    assert said.count(COMMITTED) <= 1

@@ -118,7 +118,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("code", BAD)
-def test_a_bad_copy_never_replaces_a_good_one(scene, code):
+def test_rule_08_a_bad_copy_never_replaces_a_good_one(scene, code):
     with Opened(scene) as workspace:
         good = workspace.bundle().digest
     put(scene, BAD[code])

@@ -61,7 +61,7 @@ def test_a_bundle_that_is_fit_comes_back_as_it_would_in_process():
 
 
 @pytest.mark.parametrize("text", [TRIPLE, BRACKETS], ids=["nested iteration", "nested brackets"])
-def test_what_never_ends_is_killed_in_time(text):
+def test_rule_08_what_never_ends_is_killed_in_time(text):
     request = attack(text)
     assert text == BRACKETS or lints(request)
     began = time.monotonic()
@@ -80,7 +80,7 @@ def test_processor_time_is_bounded_too():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces RLIMIT_DATA")
 @pytest.mark.parametrize("text", [DOUBLING + "work := x39\n", PAIRS], ids=["doubling", "huge comprehension"])
-def test_what_wants_all_memory_dies_alone(text):
+def test_rule_08_what_wants_all_memory_dies_alone(text):
     request = attack(text)
     assert lints(request)
     with pytest.raises(PolicyError) as refused:
@@ -88,7 +88,7 @@ def test_what_wants_all_memory_dies_alone(text):
     assert refused.value.code in {"policy_crashed", "policy_timeout"}
 
 
-def test_a_chain_of_calls_that_overflows_the_stack_dies_alone():
+def test_rule_08_a_chain_of_calls_that_overflows_the_stack_dies_alone():
     request = attack(CALLS)
     assert lints(request)
     with pytest.raises(PolicyError) as refused:

@@ -6,6 +6,7 @@ messages, and annotations, except the bounds inside `Annotated[...]` and `Litera
 """
 
 import ast
+import copy
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 MARK = "XX"
 PROSE = re.compile(r"\s")
 # Sentences are left out of what names a mutant: rewording a message must not make it another one.
-LONG_TEXT = re.compile(r"""f?(['"])(?=[^'"]*[a-z,] [^'"]*[a-z] )[^'"{}+]{16,}\1""")
+SENTENCE = re.compile(r"\w.* .* \w")
 # What only speaks to people; what it says is not behaviour.
 SPOKEN = frozenset({"message", "next_step"})
 
@@ -366,9 +367,22 @@ def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def _shown(node: ast.AST) -> str:
     """One line: a simple statement, or the head of a compound one."""
-    text = ast.unparse(ast.fix_missing_locations(node))
-    if isinstance(node, (ast.If, ast.While, ast.For, ast.With, ast.Try, ast.Match, ast.ClassDef, *FUNCTIONS)):
-        lines = text.splitlines()
-        head = next(number for number, line in enumerate(lines) if not line.startswith("@"))
-        text = " ".join(lines[: head + 1])
-    return LONG_TEXT.sub("'..'", " ".join(text.split()))
+    head = copy.copy(node)
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        held = getattr(node, name, None)
+        if isinstance(held, list) and held and isinstance(held[0], (ast.stmt, ast.excepthandler, ast.match_case)):
+            setattr(head, name, [ast.Pass()] if name == "body" else [])
+    if isinstance(head, ast.Match):
+        head.cases = [ast.match_case(ast.MatchAs(), None, [ast.Pass()])]
+    if isinstance(head, (ast.Try, ast.TryStar)):
+        return "try:"
+    text = ast.unparse(ast.fix_missing_locations(_Wordless().visit(copy.deepcopy(head))))
+    return " ".join(text.split()).removesuffix(" pass")
+
+
+class _Wordless(ast.NodeTransformer):
+    """Takes the sentences out."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        spoken = isinstance(node.value, str) and SENTENCE.search(node.value)
+        return ast.Constant("..") if spoken else node

@@ -12,7 +12,13 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "policy.engine": (
         ("src/bywire/policy/engine/*.py",),
-        ("tests/unit/policy/test_canonical_input*.py", "tests/unit/policy/test_policy_engine*.py"),
+        (
+            "tests/unit/policy/test_agent_policies*.py",
+            "tests/unit/policy/test_canonical_input*.py",
+            "tests/unit/policy/test_decider*.py",
+            "tests/unit/policy/test_interpreter*.py",
+            "tests/unit/policy/test_policy_engine*.py",
+        ),
     ),
     "approvals": (
         ("src/bywire/approvals/*.py",),

@@ -38,7 +38,7 @@ def changes(source):
             "A: Annotated[int, Meta(ge=0)] = 5",
             ["A: Annotated[int, Meta(ge=1)] = 5", "A: Annotated[int, Meta(ge=0)] = 6"],
         ),
-        ("B = b'x' + 'a b c'.encode()", ["B = b'x' - 'a b c'.encode()", "B = b'xXX' + 'a b c'.encode()"]),
+        ("B = b'x' + 'a b c'.encode()", ["B = b'x' - '..'.encode()", "B = b'xXX' + '..'.encode()"]),
         ("class P(Protocol):\n    x: int = 1", []),
         ("x += 1", ["x += 2", "x -= 1"]),
     ],

@@ -94,7 +94,7 @@ def test_the_ledger_is_measured(monkeypatch):
     for name, value in (("GAIN_TURNS", 1), ("WRITERS", 3), ("APPENDS_ALONE", 2), ("APPENDS_EACH", 2)):
         monkeypatch.setattr(ledger, name, value)
     found = ledger.group_commit_gain()
-    assert set(found) == {"gain", "alone", "together", "batch"}
+    assert set(found) == {"gain", "alone", "together", "batch", "sync_ms"}
     assert 1 <= found["batch"] <= 3
 
 

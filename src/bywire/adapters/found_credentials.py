@@ -29,9 +29,9 @@ class FoundCredentials:
         """The credential of connection `name`, for this action only. TargetError `credential_unavailable`."""
         return self._credential(name, now_ms + LIFETIME_MS)
 
-    def for_read(self, name: str) -> Credential:
+    def for_read(self, name: str, now_ms: int) -> Credential:
         """The credential of connection `name`, for one read."""
-        return self._credential(name, 0)
+        return self._credential(name, now_ms + LIFETIME_MS)
 
     def _credential(self, name: str, expires_at_ms: int) -> Credential:
         connection = self._connections.get(name)

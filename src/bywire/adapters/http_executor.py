@@ -11,21 +11,22 @@ from urllib.parse import quote
 import msgspec
 
 from bywire.adapters.pinned_http import Answer, PinnedHttp
-from bywire.gateway.ports import Credential, Credentials, IntentRow
+from bywire.gateway.ports import Credential, IntentRow
 from bywire.model.connection import Route
 from bywire.model.errors import TargetError
 
 OK, MULTIPLE = 200, 300
 _SAID_CHARS_MAX = 200
+# How much a read that names no bound is told.
+READ_BYTES = 262_144
 
 
 class HttpExecutor:
-    """`gateway.ports.CredentialedExecutor` for one connection. Each read is given a credential of its own."""
+    """`gateway.ports.CredentialedExecutor` for one connection. It holds no credential; each call brings its own."""
 
-    def __init__(self, client: PinnedHttp, routes: Mapping[str, Route], credentials: Credentials, name: str) -> None:
+    def __init__(self, client: PinnedHttp, routes: Mapping[str, Route], name: str) -> None:
         self._client = client
         self._routes = routes
-        self._credentials = credentials
         self._name = name
 
     def observe(self) -> dict[str, Any]:
@@ -33,10 +34,17 @@ class HttpExecutor:
         return {}
 
     def read(self, tool: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Nothing here is read without a credential."""
+        raise TargetError(f"{tool} needs a credential", code="credential_unavailable", next_step="bywire doctor")
+
+    def read_with(self, tool: str, parameters: dict[str, Any], credential: Credential) -> dict[str, Any]:
         """A GET."""
-        credential = self._credentials.for_read(self._name)
         answer = self._send(self._route(tool), parameters, credential, key="")
-        return {"text": answer.body.decode("utf-8", "replace").replace(credential.value, "[credential]")}
+        text = answer.body.decode("utf-8", "replace").replace(credential.value, "[credential]")
+        # The policy's bound on how much is read holds here, also for platforms that know none.
+        most = parameters.get("max_bytes", READ_BYTES)
+        kept = text.encode()[:most].decode("utf-8", "ignore")
+        return {"text": kept} if kept == text else {"text": kept, "cut_to_bytes": most}
 
     def execute(self, row: IntentRow, parameters: dict[str, Any]) -> dict[str, Any]:
         """Nothing here is carried out without a credential."""
@@ -44,12 +52,6 @@ class HttpExecutor:
 
     def execute_with(self, row: IntentRow, parameters: dict[str, Any], credential: Credential) -> dict[str, Any]:
         """One request under the intent's key. TargetError when the origin refused it."""
-        if credential.origin != str(self._client.origin):
-            raise TargetError(
-                f"the credential is for {credential.origin}, this connection leads to {self._client.origin}",
-                code="credential_unavailable",
-                next_step="bywire doctor",
-            )
         answer = self._send(self._route(row.tool), parameters, credential, key=row.key)
         return {"status": answer.status, "answer": answer.body.decode("utf-8", "replace")}
 
@@ -72,6 +74,12 @@ class HttpExecutor:
         return route
 
     def _send(self, route: Route, parameters: dict[str, Any], credential: Credential, *, key: str) -> Answer:
+        if credential.origin != str(self._client.origin):
+            raise TargetError(
+                f"the credential is for {credential.origin}, this connection leads to {self._client.origin}",
+                code="credential_unavailable",
+                next_step="bywire doctor",
+            )
         path, rest = _filled(route.path, parameters)
         headers = {"Authorization": f"Bearer {credential.value}", "Accept": "application/json", "User-Agent": "bywire"}
         body = None

@@ -210,8 +210,11 @@ class PinnedHttp:
 
     def _allowed(self, address: str) -> bool:
         found = ipaddress.ip_address(address.partition("%")[0])
-        found = getattr(found, "ipv4_mapped", None) or found
+        # An IPv6 address that stands for an IPv4 address leads where that one does.
+        found = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None) or found
         if found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved:
+            return False
+        if getattr(found, "is_site_local", False) and not self.origin.private:
             return False
         return self.origin.private or found.is_global
 

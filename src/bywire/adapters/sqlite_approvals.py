@@ -81,10 +81,13 @@ class SqliteApprovals:
         return self._writer.run(work)
 
     def find(self, *, action_digest: str, plan_digest: str) -> tuple[Candidate, ...]:
-        """Candidates for an action: those bound to it, or to the plan it runs under; newest first."""
+        """Candidates for an action: those bound to it, or to the plan it runs under; settled first, then newest first.
+
+        What merely waits costs nobody a signature, so however much of it there is, it hides nothing that was settled.
+        """
         found = self._rows(
             "WHERE action_digest = ? OR (plan_digest = ? AND plan_digest != '')"
-            " ORDER BY requested_ms DESC, rowid DESC LIMIT ?",
+            " ORDER BY verdict = 'pending', requested_ms DESC, rowid DESC LIMIT ?",
             (action_digest, plan_digest, CANDIDATES_MAX),
         )
         return tuple(row.candidate for row in found)

@@ -175,11 +175,20 @@ def copy_database(connection: sqlite3.Connection, target: Path) -> None:
 
 
 def compact(path: Path) -> None:
-    """Write the database anew, so that nothing of deleted rows is left in its pages. ConflictError `database_busy`."""
+    """Write the database anew, so that nothing of deleted rows is left in its pages, or in the WAL beside it.
+
+    ConflictError `database_busy` while another process still reads what was there before.
+    """
     with explained(), closing(connect(path)) as connection:
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise ConflictError(
+            f"another process is reading {path.name}, so what was deleted still lies beside it",
+            code="database_busy",
+            next_step="let the other bywire commands end, then run this again: it finishes what was begun",
+        )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:

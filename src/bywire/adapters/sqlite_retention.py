@@ -13,7 +13,7 @@ from bywire.adapters.blob_keys import BlobKeys
 from bywire.adapters.sqlite_writer import Transaction
 from bywire.approvals.packet import Packet
 from bywire.ledger.entry import Entry, parse_leaf
-from bywire.ledger.retention import CLASSES, DAY_MS, EVIDENCE, KEEP, NUMBERS_A_DAY, DataKey, class_of
+from bywire.ledger.retention import CLASSES, DAY_MS, EVIDENCE, NUMBERS_A_DAY, DataKey, class_of, key_number
 
 GONE = "erased"
 _DOOMED = (
@@ -49,6 +49,7 @@ class Erasing:
         self._classes = frozenset(classes)
         self._first_day = first_day
         self._today = today
+        self._existing = frozenset(keys.existing())
         numbers = [CLASSES.index(name) for name in sorted(self._classes)]
         self._doomed = (first_day, numbers[0], numbers[-1])
 
@@ -76,9 +77,9 @@ class Erasing:
         return Erased(entries=len(covered) - len(kept), others=self._erase_beside(first_open), kept=kept)
 
     def _next_key(self, entry: Entry, *, old: bool) -> DataKey:
-        """The key of the entry's own day, or today's when that one is to go."""
-        retention_class, day = class_of(entry), entry.at_ms // DAY_MS
-        return DataKey(retention_class, 0 if retention_class == KEEP else self._today if old else day)
+        """The key of the entry's own day, or today's when that one is to go or went: its name is destroyed again."""
+        own = DataKey.of_number(key_number(entry))
+        return own if own in self._existing and not old else DataKey(own.retention_class, self._today if own.day else 0)
 
     def _erase_beside(self, first_open: int | None) -> int:
         if EVIDENCE not in self._classes:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 from bywire.adapters.blob_keys import BlobKeys
 from bywire.adapters.disk_reserve import DiskReserve
@@ -54,10 +54,8 @@ class Pending(Generic[T]):
     def __init__(self, work: Callable[[Transaction], T], *, reducing: bool) -> None:
         self.work = work
         self.reducing = reducing
-        self._settled = threading.Lock()
-        self._settled.acquire()
+        self._settled = _held_lock()
         self._error: BaseException | None = None
-        self._result: T | None = None
 
     def done(self) -> bool:
         """Whether `result` returns at once."""
@@ -70,7 +68,7 @@ class Pending(Generic[T]):
         self._settled.release()
         if self._error is not None:
             raise self._error
-        return cast("T", self._result)
+        return self._result
 
     def attempt(self, transaction: Transaction) -> bool:
         """Do the work so that it can be undone alone; remember what to tell, tell nobody yet."""
@@ -274,6 +272,12 @@ class Writer:
                 self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         if not busy:
             self._wal_kept_bytes = 0
+
+
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _fail(jobs: Sequence[Pending[Any]], error: BaseException) -> None:

@@ -180,10 +180,16 @@ def create_witness(directory: Path, name: str, logs: Sequence[str]) -> WitnessSt
     return WitnessState(directory)
 
 
-def trust_log(directory: Path, vkey: str) -> WitnessState:
-    """Make a witness know one more log, or one more key of a log."""
+def trust_log(directory: Path, vkey: str, *, only: bool = False) -> WitnessState:
+    """Make a witness know one more log, or one more key of a log; `only` that key of it, and no earlier one.
+
+    A key that was replaced can take the log where its owner never was: the witness would follow it. A witness that is
+    serving reads this when it starts again.
+    """
     settings = _read_settings(directory)
-    _write_settings(directory, settings.name, tuple(dict.fromkeys([*settings.logs, vkey])))
+    name = parse_vkey(vkey, ED25519).name
+    kept = [text for text in settings.logs if not only or parse_vkey(text, ED25519).name != name]
+    _write_settings(directory, settings.name, tuple(dict.fromkeys([*kept, vkey])))
     sync_directory(directory)
     return WitnessState(directory)
 

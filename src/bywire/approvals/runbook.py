@@ -35,7 +35,7 @@ class RunbookStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A bound is `{"equals": value}`, `{"min": a, "max": b}` (numbers, both ends included) or `{"one_of": [values]}`.
     """
 
-    tool: Annotated[str, msgspec.Meta(max_length=64)]
+    tool: str
     parameters: Annotated[dict[_Name, _Bound], msgspec.Meta(max_length=PARAMETERS_MAX)]
 
 

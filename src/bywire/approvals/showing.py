@@ -25,7 +25,7 @@ def risk_flags(obligations: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 def evidence_summary(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """What the verified statements say, one line a kind."""
     tests, sbom, provenance = (facts.get(name) or {} for name in ("tests", "sbom", "provenance"))
-    evaluation = facts.get("evaluation") or {}
+    evaluation, vsa = (facts.get(name) or {} for name in ("evaluation", "vsa"))
     found = []
     if tests:
         found.append(f"tests: {tests.get('passed', 0)} passed, {tests.get('failed', 0)} failed")
@@ -37,8 +37,8 @@ def evidence_summary(facts: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(f"SBOM: {sbom.get('completeness', 0):.0%} complete")
     if provenance:
         found.append(f"provenance: SLSA L{provenance.get('level', 0)}")
-    if facts.get("vsa"):
-        found.append("gate: PASSED" if (facts["vsa"] or {}).get("passed", True) else "gate: FAILED")
+    if vsa:
+        found.append("gate: PASSED" if vsa.get("passed") is True else "gate: FAILED")
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from bywire.cli.incident import whoever
 from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, EXIT_ERROR, EXIT_OK, EXIT_PENDING, console, finish, print_denials, print_json
 from bywire.cli.workspace import workspace
+from bywire.gateway.redaction import Redactor
 from bywire.model.decision import OutcomeStatus
 from bywire.model.errors import TargetError
 from bywire.wiring.retreat import roll_back
@@ -29,6 +30,8 @@ def stop(place: Place, agent: str, service: str, *, freeze_all: bool, reason: st
     scope = "freeze_all" if freeze_all else "agent" if agent else "service" if service else "all"
     with workspace(place) as opened:
         person = whoever(opened)
+        # Redacted, not refused: a stop waits for nobody to find better words.
+        reason = Redactor(opened.workspace_key).display(reason)
         document = {"scope": scope, "target": agent or service, "by": person, "reason": reason}
         entry = opened.change_state(
             "stop",

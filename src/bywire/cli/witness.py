@@ -35,10 +35,11 @@ def init(state: Path, name: str, logs: Sequence[str], *, as_json: bool) -> None:
 @witness.command()
 @state_option
 @click.argument("vkey")
+@click.option("--only", is_flag=True, help="Believe no earlier key of that log any more: after its key was replaced.")
 @as_json_option
-def trust(state: Path, vkey: str, *, as_json: bool) -> None:
+def trust(state: Path, vkey: str, *, only: bool, as_json: bool) -> None:
     """Know one more log, or one more key of a log. A forked log is a new one: its origin differs."""
-    _describe(trust_log(state, vkey), state, as_json=as_json)
+    _describe(trust_log(state, vkey, only=only), state, as_json=as_json)
 
 
 @witness.command()

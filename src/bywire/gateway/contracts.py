@@ -1,7 +1,7 @@
 """The tools of the delivery flow, one contract each."""
 
 from bywire.gateway.condition import Comparison, Condition
-from bywire.gateway.contract import DIGEST_OR_NONE, SEGMENTS, SHA256, Contract, Idempotency, Reversibility, parameters
+from bywire.gateway.contract import DIGEST_OR_NONE, SEGMENTS, SHA256, Contract, Idempotency, parameters
 
 _TEXT = {"type": "string", "maxLength": 512}
 _WEIGHT = {"type": "integer", "minimum": 0, "maximum": 100}
@@ -112,7 +112,6 @@ CONTRACTS: tuple[Contract, ...] = (
         parameters({"artifact": SHA256}),
         undo="bywire rollback",
         expected="the canary becomes stable",
-        reversibility=Reversibility.COMPENSATABLE,
         preconditions=(_IS_CANARY,),
         postconditions=(_IS_STABLE,),
     ),

@@ -108,14 +108,14 @@ class Decider:
     def judge(self, asked: Asked) -> Judged:
         """Decide; where the policy replaces parameters, decide once more on the new action (RULES 6)."""
         judged = self._decide(asked)
-        if judged.decision.effect is not Effect.SANITIZE or asked.contract is None:
+        if not _is_changed(judged.decision) or asked.contract is None:
             return judged
         wanted = {str(item["parameter"]): item["value"] for item in judged.decision.obligations if _replaces(item)}
         try:
             again = self._decide(self._entrance.replaced(asked, wanted))
         except ContractError as error:
             return msgspec.structs.replace(judged, error=error.as_json())
-        if again.decision.effect is not Effect.SANITIZE:
+        if not _is_changed(again.decision):
             return again
         problem = {
             "code": "sanitize_unstable",
@@ -181,6 +181,12 @@ class Decider:
         if known is None or known[0] is not trust:
             known = self._known_operator = (trust, inputs.operator_facts(self._operator, trust))
         return known[1]
+
+
+def _is_changed(decision: Decision) -> bool:
+    """Whether the policy wants another action. A person is asked about that one: what they sign is what can run."""
+    waits = decision.effect is Effect.APPROVAL_NEEDED and any(map(_replaces, decision.obligations))
+    return decision.effect is Effect.SANITIZE or waits
 
 
 def _replaces(obligation: dict[str, Any]) -> bool:

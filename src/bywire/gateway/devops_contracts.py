@@ -33,8 +33,16 @@ _HAS_CANARY = Condition("canary_exists", "canary", Comparison.PRESENT)
 _NO_CANARY = Condition("no_canary", "canary", Comparison.EQUALS, value="")
 
 DEVOPS_CONTRACTS: tuple[Contract, ...] = (
-    Contract("get_ci_run", "read", "ci", parameters(_RUN), read=True, untrusted_output=True),
-    Contract("get_job_logs", "read", "ci", parameters(_JOB, {"max_bytes": _BYTES}), read=True, untrusted_output=True),
+    Contract("get_ci_run", "read", "ci", parameters(_RUN), read=True, untrusted_output=True, credential="ci"),
+    Contract(
+        "get_job_logs",
+        "read",
+        "ci",
+        parameters(_JOB, {"max_bytes": _BYTES}),
+        read=True,
+        untrusted_output=True,
+        credential="ci",
+    ),
     Contract(
         "rerun_job",
         "harmless_reversible",

@@ -44,6 +44,8 @@ from bywire.model.operator import OperatorConfig
 from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
 
+OUTSIDE_WINDOW = "approval.outside_window"
+
 
 class Door:
     """One workspace's door. Thread-safe as far as its ports are; holds no state of its own."""
@@ -231,7 +233,15 @@ class Door:
         if decision.effect is not Effect.ALLOW or error is not None:
             return _outcome(OutcomeStatus.DENIED, asked.action, decision, error=error)
         self._hear(asked, contract)
-        return answered(asked, decision, contract, self._executors[contract.executor], self._entrance)
+        return answered(
+            asked,
+            decision,
+            contract,
+            self._executors[contract.executor],
+            self._credentials,
+            self._journal,
+            self._entrance,
+        )
 
     def _unconnected(self, contract: Contract | None) -> dict[str, str] | None:
         if contract is None or contract.executor in self._executors:
@@ -247,6 +257,9 @@ class Door:
         if asked.request.dry_run:
             # A person who signed here would have approved the real action.
             return _outcome(OutcomeStatus.PENDING, asked.action, decision)
+        if judged.grant is not None and {reason.rule for reason in decision.reasons} == {OUTSIDE_WINDOW}:
+            # People have agreed; only the hour is wrong, and asking them again would not change it.
+            return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=judged.grant.id)
         packet, new = self._pending.packet(asked, contract, decision, judged.policy_input)
         if not new:
             return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=packet.id)

@@ -34,7 +34,7 @@ def carried_out(
     try:
         if contract.credential:
             credential = credentials.issue(contract.credential, row, now_ms)
-            journal.record_document("credential", _issued(credential, row), row.change, now_ms)
+            journal.record_document("credential", _issued(credential, row.key, row.action_digest), row.change, now_ms)
             result = cast("CredentialedExecutor", executor).execute_with(row, raw, credential)
         else:
             result = executor.execute(row, raw)
@@ -57,14 +57,30 @@ def carried_out(
     )
 
 
-def answered(asked: Asked, decision: Decision, contract: Contract, executor: Executor, entrance: Entrance) -> Outcome:
+def answered(
+    asked: Asked,
+    decision: Decision,
+    contract: Contract,
+    executor: Executor,
+    credentials: Credentials,
+    journal: Journal,
+    entrance: Entrance,
+) -> Outcome:
     """Answer an allowed read, with the label that its text carries."""
     outcome = Outcome(status=OutcomeStatus.COMMITTED, action_digest=asked.action.digest, decision=decision)
+    credential, request = None, asked.request
     try:
-        answer = executor.read(asked.request.tool, asked.request.parameters)
+        if contract.credential:
+            credential = credentials.for_read(contract.credential, asked.now_ms)
+            issued = _issued(credential, "", asked.action.digest)
+            journal.record_document("credential", issued, request.change, asked.now_ms)
+            reading = cast("CredentialedExecutor", executor)
+            answer = without(reading.read_with(request.tool, request.parameters, credential), credential)
+        else:
+            answer = executor.read(request.tool, request.parameters)
     except TargetError as failure:
         # A read that fails is an answer, too: whoever watches holds, and asks again.
-        error = _told(failure.as_json(), entrance)
+        error = _told(without(failure.as_json(), credential), entrance)
         return msgspec.structs.replace(outcome, status=OutcomeStatus.FAILED, error=error, label=label(contract))
     # Redacted, and whole: no statement has to carry it.
     result = entrance.redactor.canonical(answer)
@@ -100,12 +116,12 @@ def _told(error: dict[str, str], entrance: Entrance) -> dict[str, str]:
     return {name: entrance.redactor.display(text) for name, text in error.items()}
 
 
-def _issued(credential: Credential, row: IntentRow) -> dict[str, Any]:
+def _issued(credential: Credential, intent: str, action: str) -> dict[str, Any]:
     return {
         "credential": credential.name,
         "origin": credential.origin,
         "expires_at_ms": credential.expires_at_ms,
         "minted": credential.minted,
-        "intent": row.key,
-        "action": row.action_digest,
+        "intent": intent,
+        "action": action,
     }

@@ -89,10 +89,9 @@ def _missing(facts: dict[str, Any]) -> tuple[str, ...]:
 def _contrary(facts: dict[str, Any]) -> tuple[str, ...]:
     found = []
     evaluation = facts.get("evaluation") or {}
-    if evaluation.get("passed", 0) < evaluation.get("cases", 0):
-        found.append(
-            f"assistant evaluation: {evaluation['cases'] - evaluation['passed']} of {evaluation['cases']} fail"
-        )
+    cases, passed = evaluation.get("cases", 0), evaluation.get("passed", 0)
+    if passed < cases:
+        found.append(f"assistant evaluation: {cases - passed} of {cases} fail")
     found += [f"earlier rollout of this artifact: {text}" for text in facts.get("earlier_rollouts", ())]
     return tuple(found)
 
@@ -112,6 +111,7 @@ def _uncertain(facts: dict[str, Any]) -> tuple[str, ...]:
     if tests.get("isolation") == "none":
         found.append("tests ran without isolation: they could have read what the operator can")
     sbom = facts.get("sbom") or {}
-    if sbom and sbom.get("completeness", 0) < 1:
-        found.append(f"SBOM completeness is {sbom['completeness']:.0%}")
+    completeness = sbom.get("completeness", 0)
+    if sbom and completeness < 1:
+        found.append(f"SBOM completeness is {completeness:.0%}")
     return tuple(found)

@@ -118,7 +118,7 @@ class ApprovalStore(Protocol):
 
     def pending(self, packet: Packet) -> int: ...
     def find(self, *, action_digest: str, plan_digest: str) -> tuple[Candidate, ...]:
-        """What was asked about this action, or about the plan it runs under; newest first."""
+        """What was asked about this action, or about the plan it runs under; settled first, then newest first."""
         ...
 
     def decided_before(self, packet: Packet) -> tuple[Candidate, ...]:
@@ -219,6 +219,10 @@ class CredentialedExecutor(Executor, Protocol):
         """As `execute`, with the credential that was issued for this very action."""
         ...
 
+    def read_with(self, tool: str, parameters: dict[str, Any], credential: Credential) -> dict[str, Any]:
+        """As `read`, with the credential that was issued for this one."""
+        ...
+
 
 class Credentials(Protocol):
     """Issues credentials after the decision, chosen by contract and environment (RULES 23)."""
@@ -227,7 +231,7 @@ class Credentials(Protocol):
         """Raises TargetError `credential_unavailable`."""
         ...
 
-    def for_read(self, name: str) -> Credential:
+    def for_read(self, name: str, now_ms: int) -> Credential:
         """For one read. Raises TargetError `credential_unavailable`."""
         ...
 

@@ -26,11 +26,10 @@ def recover(
 ) -> tuple[tuple[IntentRow, Outcome], ...]:
     """Settle every open intent that may be settled now; the rest are returned as unknown."""
     settled = []
-    frozen = door.frozen()
     for row in journal.open_intents():
         contract = catalogue.find(row.tool)
         free = contract is not None and (contract.exposure_reducing or not (stopped(row) or journal.withdrawn(row)))
-        may_send = free and not frozen and door.was_decided(row)
+        may_send = free and not door.frozen() and door.was_decided(row)
         settled.append((row, _settle(door, row, contract, executors, clock.now_ms(), may_send=may_send)))
     return tuple(settled)
 

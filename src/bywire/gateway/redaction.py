@@ -38,6 +38,7 @@ _GUESSED = {"assigned_secret", "authorization"}
 _ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
 # Every pattern above needs one of these; most strings hold none and skip the expensive search.
 _HINT = re.compile(r"[=:]|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|eyJ|sk-|(?i:bearer)")
+_IMITATION = re.compile(rf"\[(?:{'|'.join(_PATTERNS)})\]")
 _REDACTED = {"text", "secrets"}
 _LITERAL = {"literal"}
 
@@ -85,10 +86,13 @@ class Redactor:
     def _string(self, text: str) -> Any:
         if _HINT.search(text) is None or (first := _ANY.search(text)) is None:
             return text
-        secrets = [
-            {"type": str(match.lastgroup), "hmac": self._mac(match.group())}
-            for match in _ANY.finditer(text, first.start())
+        matches = list(_ANY.finditer(text, first.start()))
+        secrets: list[dict[str, Any]] = [
+            {"type": str(match.lastgroup), "hmac": self._mac(match.group())} for match in matches
         ]
+        if _IMITATION.search(text) is not None:
+            # Which of the marks stand for secrets is part of the text: two texts must not share one form.
+            secrets = [{**secret, "at": match.start()} for secret, match in zip(secrets, matches, strict=True)]
         return {"text": self.display(text), "secrets": secrets}
 
     def _named(self, key: str, value: Any) -> Any:

@@ -103,12 +103,12 @@ test_exposure_that_stands_is_kept_after_the_window if fixtures.quiet(
 )
 
 test_fires_approval_irreversible if fixtures.fires(
-	fixtures.door(fixtures.asking("cancel_workflow", "harmless_reversible", {}), {"action": {"environment": "staging", "undo": "irreversible"}}),
+	fixtures.door(fixtures.asking("cancel_workflow", "harmless_reversible", {}), {"action": {"environment": "staging", "undo": "irreversible"}, "state": {"limits": fixtures.counted}}),
 	"approval_needed", "approval.irreversible",
 )
 
 test_quiet_approval_irreversible if fixtures.quiet(
-	fixtures.door(fixtures.asking("cancel_workflow", "harmless_reversible", {}), {"action": {"environment": "staging", "undo": "compensatable"}}),
+	fixtures.door(fixtures.asking("cancel_workflow", "harmless_reversible", {}), {"action": {"environment": "staging", "undo": "compensatable"}, "state": {"limits": fixtures.counted}}),
 	"allow", "approval.irreversible",
 )
 

@@ -1,8 +1,6 @@
 # Parameters that are cut down to a limit instead of refused (RULES 6): the cut action is a new one, decided once more.
 package bywire.bounds
 
-import data.bywire.facts
-
 parameters := data.bywire.capability.parameters
 
 concerned if data.bywire.capability.row.bounds
@@ -12,11 +10,12 @@ limit_of(bound) := bound if is_number(bound)
 
 else := object.get(input, ["operator", "limits", bound], null)
 
+# What is given and no number stands above every number; what is left out stands below.
 over contains {"parameter": name, "asked": asked, "limit": limit, "named": bound} if {
 	some name, bound in data.bywire.capability.row.bounds
-	asked := object.get(parameters, name, 0)
+	asked := object.get(parameters, name, null)
 	limit := limit_of(bound)
-	not facts.at_least(limit, asked)
+	asked > limit
 }
 
 reasons contains {"rule": "bounds.capped", "facts": {"tool": data.bywire.capability.tool, "parameter": found.parameter, "asked": found.asked, "limit": found.limit}} if {

@@ -18,7 +18,9 @@ test_the_cut_is_an_obligation if fixtures.obliges(
 	{"parameter": "max_bytes", "value": 262144, "because": "bounds.capped"},
 )
 
-test_nonsense_is_cut_too if fixtures.fires(fetching({"max_bytes": null}), "sanitize", "bounds.capped")
+test_nonsense_is_cut_too if fixtures.fires(fetching({"max_bytes": "all"}), "sanitize", "bounds.capped")
+
+test_what_is_left_out_is_left_to_the_contract if fixtures.quiet(fetching({}), "allow", "bounds.capped")
 
 test_windows_are_cut if fixtures.fires(fixtures.door(fixtures.asking("read_telemetry", "read", {"window_seconds": 21601}), {}), "sanitize", "bounds.capped")
 

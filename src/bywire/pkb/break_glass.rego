@@ -48,6 +48,17 @@ misfit contains {"rule": "break_glass.person_unfit", "facts": {"id": id, "person
 	not fit
 }
 
+# Nobody lifts for themselves what was meant to keep them from deciding alone (RULES 19).
+misfit contains {"rule": "break_glass.own_interest", "facts": {"id": id, "person": person, "principal": data.bywire.principal.id}} if {
+	person in interested
+}
+
+interested contains author if some author in facts.list_at(["change", "authors"])
+
+interested contains author if some author in facts.list_at(["change", "patch_authors"])
+
+interested contains owner if owner := object.get(input, ["principal", "owner"], null)
+
 fit if {
 	is_string(person)
 	startswith(person, "person:")

@@ -41,6 +41,15 @@ test_fires_break_glass_person_unfit if fixtures.fires(broken({}, {"roles": ["ser
 
 test_quiet_break_glass_person_unfit if fixtures.quiet(broken({}, {"roles": ["security"]}), "allow", "break_glass.person_unfit")
 
+test_fires_break_glass_own_interest if fixtures.fires(broken({}, {"person": "person:dana"}), "approval_needed", "break_glass.own_interest")
+
+test_quiet_break_glass_own_interest if fixtures.quiet(broken({}, {"person": "person:olga"}), "allow", "break_glass.own_interest")
+
+test_who_wrote_the_patch_breaks_no_glass_for_it if fixtures.fires(
+	broken({"change": {"patch_authors": ["person:oncall"]}}, {}),
+	"approval_needed", "break_glass.own_interest",
+)
+
 test_an_agent_breaks_no_glass if fixtures.fires(broken({}, {"person": "agent:release-controller"}), "approval_needed", "break_glass.person_unfit")
 
 test_one_hard_rule_is_enough_to_hold if fixtures.quiet(broken({"state": {"freeze_window": true, "freeze_all": true}}, {}), "deny", "allow.break_glass")

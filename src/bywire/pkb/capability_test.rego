@@ -65,12 +65,12 @@ test_fires_action_runbook_required if fixtures.fires(changing_data({"grant": fix
 test_quiet_action_runbook_required if fixtures.quiet(changing_data({"grant": fixtures.runbook_grant}), "allow", "action.runbook_required")
 
 test_a_release_gate_is_rerun_with_leave if fixtures.quiet(
-	fixtures.door(fixtures.asking("rerun_job", "harmless_reversible", {"release_gate": true}), {}),
+	fixtures.door(fixtures.asking("rerun_job", "harmless_reversible", {"release_gate": true}), {"state": {"limits": fixtures.counted}}),
 	"approval_needed", "allow.table",
 )
 
 test_another_job_is_rerun_alone if fixtures.fires(
-	fixtures.door(fixtures.asking("rerun_job", "harmless_reversible", {"release_gate": false}), {}),
+	fixtures.door(fixtures.asking("rerun_job", "harmless_reversible", {"release_gate": false}), {"state": {"limits": fixtures.counted}}),
 	"allow", "allow.table",
 )
 

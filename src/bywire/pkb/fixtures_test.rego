@@ -114,7 +114,7 @@ start := {
 	"grant": null, "retreat": null, "break_glass": null, "shadow": [],
 	"state": {
 		"stop": false, "freeze_all": false, "freeze_window": false, "incident_mode": false, "bundle_digest": bundle,
-		"change_window": null, "limits": [{"name": "tool:rerun_job", "observed": 1, "limit": 6}, {"name": "tool:cancel_workflow", "observed": 0, "limit": 20}],
+		"change_window": null, "limits": [],
 		"session": {"integrity": "trusted"}, "budget": {"observed": 3, "limit": 100},
 		"target": {"stable": stable, "canary": "", "weight": 0},
 	},
@@ -137,6 +137,8 @@ return_evidence := {
 	"last_good": "", "authorised": false, "artifact_available": true, "irreversible_migrations": [],
 	"compatibility_checked": true, "blast_radius": "one region, reads only",
 }
+
+counted := [{"name": "tool:rerun_job", "observed": 1, "limit": 6}, {"name": "tool:cancel_workflow", "observed": 0, "limit": 20}]
 
 incident := {"state": {"incident_mode": true}, "retreat": return_evidence}
 

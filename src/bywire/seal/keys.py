@@ -18,6 +18,10 @@ from bywire.seal.ssh_wire import SK_ED25519, string
 SIGNATURE_BYTES = 64
 SK_SIGNATURE_BYTES = SIGNATURE_BYTES + 5
 _USER_PRESENT = 0x01
+# y of the eight points whose order divides 8: under such a "key" signatures verify that nobody made.
+_FIELD = 2**255 - 19
+_ORDER_8_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_WEAK_Y = frozenset({0, 1, _FIELD - 1, _ORDER_8_Y, _FIELD - _ORDER_8_Y})
 _REPLACE = "re-create the key with `bywire init`, or restore it from where it is kept"
 
 
@@ -45,11 +49,18 @@ class VerifyKey:
 
     @classmethod
     def from_hex(cls, raw_hex: str) -> "VerifyKey":
-        """Build from 32 raw bytes in hex; EvidenceError `key_invalid` otherwise."""
+        """Build from 32 raw bytes in hex; EvidenceError `key_invalid` otherwise.
+
+        A point of small order, and one in a second spelling (y not below 2**255 - 19), is no key either.
+        """
         try:
-            return cls(Ed25519PublicKey.from_public_bytes(bytes.fromhex(raw_hex)))
+            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(raw_hex))
         except ValueError as error:
-            raise EvidenceError("not an Ed25519 public key", code="key_invalid", next_step=_REPLACE) from error
+            raise _no_key() from error
+        y = int.from_bytes(bytes.fromhex(raw_hex), "little") & ((1 << 255) - 1)
+        if y >= _FIELD or y in _WEAK_Y:
+            raise _no_key()
+        return cls(public)
 
     def verify(self, data: bytes, signature: bytes) -> None:
         """Raise EvidenceError `signature_invalid` unless `signature` is this key's over `data`."""
@@ -87,6 +98,10 @@ def verify_key(public_hex: str, application: str = "") -> VerifyKey:
     """The key of a trust entry: a FIDO token's when it names an application. EvidenceError `key_invalid`."""
     plain = VerifyKey.from_hex(public_hex)
     return SkVerifyKey(Ed25519PublicKey.from_public_bytes(plain.raw_public), application) if application else plain
+
+
+def _no_key() -> EvidenceError:
+    return EvidenceError("not an Ed25519 public key", code="key_invalid", next_step=_REPLACE)
 
 
 def _unfit(why: str) -> EvidenceError:

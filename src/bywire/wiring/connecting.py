@@ -14,9 +14,9 @@ def connected(operator: OperatorConfig) -> tuple[Mapping[str, Executor], FoundCr
     """(executor by name, credentials). Raises ConfigError `origin_invalid`."""
     by_name = {connection.executor: connection for connection in operator.connections}
     credentials = FoundCredentials(by_name)
-    return {name: _executor(connection, credentials) for name, connection in by_name.items()}, credentials
+    return {name: _executor(connection) for name, connection in by_name.items()}, credentials
 
 
-def _executor(connection: Connection, credentials: FoundCredentials) -> Executor:
+def _executor(connection: Connection) -> Executor:
     client = PinnedHttp(parse_origin(connection.origin, private=connection.private))
-    return HttpExecutor(client, connection.routes, credentials, connection.executor)
+    return HttpExecutor(client, connection.routes, connection.executor)

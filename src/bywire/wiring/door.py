@@ -19,7 +19,7 @@ from bywire.gateway.ports import Executor, IntentRow
 from bywire.gateway.recovery import recover
 from bywire.model.change import Change
 from bywire.model.decision import Outcome
-from bywire.model.errors import TargetError
+from bywire.model.errors import EvidenceError, TargetError
 from bywire.model.intent import ServiceIntent
 from bywire.model.principal import KeyRole
 from bywire.seal.dsse import verify_statement
@@ -105,7 +105,12 @@ class DeliveryFacts:
         told = []
         for row in self._workspace.deliveries.ends(state.artifact) if state.artifact else ():
             keys = self._workspace.trust.keys_for(KeyRole.AGENT, principal=CONTROLLER, index=row.entry)
-            predicate = verify_statement(row.envelope, keys).statement.predicate
+            try:
+                predicate = verify_statement(row.envelope, keys).statement.predicate
+            except EvidenceError:
+                # What a person is only told must not keep a retreat from being decided.
+                told.append(f"ledger entry #{row.entry} ended an earlier rollout; its signature is not valid any more")
+                continue
             if predicate["phase"] == Phase.ROLLED_BACK and predicate["delivery"] != state.id:
                 told.append(f"{predicate['delivery']}: {predicate['says']}")
         return told[-EARLIER_MAX:]

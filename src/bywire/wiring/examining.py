@@ -100,7 +100,11 @@ def _ledger(workspace: Workspace) -> Check:
 
 
 def _policy(workspace: Workspace) -> Check:
-    bundle = workspace.bundle()
+    bundle, refused = workspace.bundle(), workspace.policies.refused
+    if refused is not None:
+        return Check(
+            "policy", Health.BROKEN, f"the copy in policy/ is not in force: {refused.message}", refused.next_step
+        )
     return Check(
         "policy", Health.WORKS, f"revision {bundle.manifest.revision}, {bundle.digest[:16]}, compiles and lints"
     )

@@ -161,9 +161,11 @@ def replace_workspace_key(workspace: Workspace, reason: str) -> KeyChanged:
     Whatever runs is refused at its next call; a canary then goes back when its lease runs out.
     """
     with _held(workspace):
+        # Before and after: no session outlives the lost key, wherever this is cut short, and none comes meanwhile.
+        before = workspace.writer.run(end_all_sessions, reducing=True)["sessions"]
 
         def work(tx: Transaction) -> KeyChanged:
-            ended = end_all_sessions(tx)
+            ended = {"sessions": before + end_all_sessions(tx)["sessions"]}
             document = {"change": "rotated", "key": "workspace", "reason": reason, "ended": ended}
             entry = _append(workspace, tx, document, subject("workspace", jcs.digest(document)))
             return KeyChanged("rotated", "workspace", "", "", "", None, ended, entry)

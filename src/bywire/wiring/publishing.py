@@ -156,9 +156,9 @@ def log_vkeys(workspace: Workspace) -> tuple[str, ...]:
 def _refuse_inside(workspace: Workspace, directory: Path) -> None:
     place = directory.resolve()
     for private in (workspace.directory.path.resolve(), workspace.repo.resolve()):
-        if place == private or private in place.parents:
+        if place == private or private in place.parents or place in private.parents:
             raise ConfigError(
-                f"{directory} lies in {private}, which is not for publishing",
+                f"{directory} and {private}, which is not for publishing, contain one another",
                 code="publish_place",
                 next_step="choose a directory of its own, such as the root of a web server",
             )

@@ -118,6 +118,10 @@ class MemoryTarget:
         self.given.append((tool, values))
         return _said(self.answer)
 
+    def read_with(self, tool, values, credential):
+        self.given.append((tool, values, credential.value))
+        return _said(self.answer)
+
     def query(self, row):
         return _said(self.known.get(row.key))
 
@@ -135,6 +139,9 @@ class MemoryCredentials:
 
     def issue(self, name, row, now_ms):
         return Credential(name, self.VALUE, "https://ci.example:443", now_ms + 60_000, minted=True)
+
+    def for_read(self, name, now_ms):
+        return Credential(name, self.VALUE, "https://ci.example:443", now_ms + 30_000, minted=False)
 
 
 class MemoryRecords:
@@ -196,3 +203,21 @@ def row_of(request=None, **changes):
         outcome=None,
     )
     return msgspec.structs.replace(made, **changes)
+
+
+class MemoryApprovals:
+    """`gateway.ports.ApprovalStore`: candidates by what they bind, newest first, and those decided before."""
+
+    def __init__(self, *candidates, before=()):
+        self.candidates = candidates
+        self.before = before
+
+    def find(self, *, action_digest, plan_digest):
+        return tuple(
+            item
+            for item in self.candidates
+            if item.packet.action_digest == action_digest or (plan_digest and item.packet.plan_digest == plan_digest)
+        )
+
+    def decided_before(self, packet):
+        return self.before

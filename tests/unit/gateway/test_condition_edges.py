@@ -40,7 +40,9 @@ def test_at_most_is_of_whole_numbers(seen, most, held):
     assert holds(AT_MOST, {"seen": seen}, {"p": most}, parameter="p") is held
 
 
-@pytest.mark.parametrize(("seen", "held"), [("a", True), ("", False), (None, False), (0, False), ([], False), (1, True)])
+@pytest.mark.parametrize(
+    ("seen", "held"), [("a", True), ("", False), (None, False), (0, False), ([], False), (1, True)]
+)
 def test_present_is_more_than_empty(seen, held):
     assert holds(PRESENT, {"seen": seen}) is held
 

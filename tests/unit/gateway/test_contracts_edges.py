@@ -9,7 +9,7 @@ from bywire.gateway.contracts import CONTRACTS
 CATALOGUE = Catalogue(CONTRACTS)
 A, B = "a" * 64, "b" * 64
 NATIVE, QUERYABLE = Idempotency.NATIVE, Idempotency.QUERYABLE
-REVERSIBLE, COMPENSATABLE = Reversibility.REVERSIBLE, Reversibility.COMPENSATABLE
+REVERSIBLE = Reversibility.REVERSIBLE
 WRITE, PRODUCTION, REDUCING = "repo_write", "production_orchestration", "exposure_reducing"
 # tool: category, executor, how an interrupted call is settled, what undoing takes, deadline in seconds
 KINDS = {
@@ -21,7 +21,7 @@ KINDS = {
     "warm_release": (PRODUCTION, "target", NATIVE, REVERSIBLE, 120),
     "set_canary_weight": (PRODUCTION, "target", NATIVE, REVERSIBLE, 60),
     "renew_canary_lease": (PRODUCTION, "target", NATIVE, REVERSIBLE, 60),
-    "promote_release": (PRODUCTION, "target", NATIVE, COMPENSATABLE, 60),
+    "promote_release": (PRODUCTION, "target", NATIVE, REVERSIBLE, 60),
     "rollback_release": (REDUCING, "target", NATIVE, REVERSIBLE, 60),
     "settle_release": ("environment_write", "target", NATIVE, REVERSIBLE, 60),
 }

@@ -12,8 +12,8 @@ NATIVE, QUERYABLE, NONE = Idempotency.NATIVE, Idempotency.QUERYABLE, Idempotency
 REVERSIBLE, COMPENSATABLE = Reversibility.REVERSIBLE, Reversibility.COMPENSATABLE
 # tool: category, executor, how an interrupted call is settled, what undoing takes, credential, effects an hour, fenced
 KINDS = {
-    "get_ci_run": ("read", "ci", NATIVE, REVERSIBLE, "", 0, True),
-    "get_job_logs": ("read", "ci", NATIVE, REVERSIBLE, "", 0, True),
+    "get_ci_run": ("read", "ci", NATIVE, REVERSIBLE, "ci", 0, True),
+    "get_job_logs": ("read", "ci", NATIVE, REVERSIBLE, "ci", 0, True),
     "rerun_job": ("harmless_reversible", "ci", QUERYABLE, REVERSIBLE, "ci", 6, False),
     "cancel_workflow": ("harmless_reversible", "ci", QUERYABLE, COMPENSATABLE, "ci", 20, False),
     "create_fix_pr": ("repo_write", "forge", QUERYABLE, REVERSIBLE, "forge", 10, False),

@@ -174,7 +174,7 @@ def read(answer, values=None):
     door, target = entrance(), MemoryTarget()
     target.answer = answer
     asked = door.ask("1", ask("get_deployment_status", values or {}, ""))
-    return asked, answered(asked, decision(), UNTRUSTED, target, door), target
+    return asked, answered(asked, decision(), UNTRUSTED, target, MemoryCredentials(), MemoryRecords(), door), target
 
 
 def test_a_read_is_answered_whole_redacted_and_labelled():
@@ -192,3 +192,16 @@ def test_a_read_that_fails_is_an_answer_too():
     assert outcome.status is FAILED
     assert outcome.error == {"code": "down", "message": "no [github_token]", "next_step": "wait"}
     assert outcome.result is None
+
+
+def test_rule_23_a_read_with_a_credential_is_recorded_first_and_says_nothing_of_it():
+    contract = msgspec.structs.replace(UNTRUSTED, credential="ci")
+    door, target, records = entrance(), MemoryTarget(), MemoryRecords()
+    asked = door.ask("1", ask("get_deployment_status", {}, ""))
+    for answer in ({"note": f"as {VALUE}"}, TargetError(f"no {VALUE}", code="target_refused")):
+        target.answer = answer
+        outcome = answered(asked, decision(), contract, target, MemoryCredentials(), records, door)
+        assert VALUE not in f"{outcome.result} {outcome.error}"
+        assert "[credential]" in f"{outcome.result} {outcome.error}"
+    kinds = [(kind, document["intent"], document["action"]) for kind, document, _, _ in records.documents]
+    assert kinds == [("credential", "", asked.action.digest)] * 2

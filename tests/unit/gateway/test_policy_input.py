@@ -141,7 +141,7 @@ def test_the_action_is_told_in_its_canonical_form():
     assert (facts["category"], facts["digest"], facts["evidence"]) == (CONTRACT.category, ACTION.digest, ["c" * 64])
     assert (facts["unmet_preconditions"], facts["undo"], facts["integrity"]) == (
         ["artifact_is_canary"],
-        "compensatable",
+        "reversible",
         "tainted",
     )
     unknown = inputs.action_facts(asked(contract=None))

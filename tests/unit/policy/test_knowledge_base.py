@@ -9,6 +9,7 @@ from knowledge import ACTION, GATE, asking, bundle, evaluate, files, fixture, me
 
 from bywire.model.decision import Effect
 from bywire.policy import regotest
+from bywire.policy.bundle import parse_bundle
 from bywire.policy.engine import RULES, PolicyEngine
 from bywire.policy.rule_index import rule_sites
 
@@ -70,7 +71,7 @@ def test_the_engines_own_messages_fit_their_facts(question, rule):
     assert bundle().messages[rule]["says"].format(**reason.facts)
 
 
-def test_hard_rules_are_listed_and_exist():
+def test_rule_09_hard_rules_are_listed_and_exist():
     listed = set(bundle().tables["hard_rules"])
     assert listed <= set(rule_sites(bundle()))
     assert listed == {
@@ -84,6 +85,7 @@ def test_hard_rules_are_listed_and_exist():
         "gate.removed_tests",
         "gate.statement_unverified",
         "grant.approver_not_person",
+        "grant.revoked",
         "grant.signature_invalid",
         "input.clock",
         "input.incomplete",
@@ -91,6 +93,7 @@ def test_hard_rules_are_listed_and_exist():
         "principal.kind_mismatch",
         "principal.owner_missing",
         "principal.unregistered",
+        "rollout.ceiling_exceeded",
         "state.frozen_all",
         "state.journal_missing",
         "state.stopped",
@@ -142,7 +145,7 @@ RISKY_PATHS = [
 
 
 @pytest.mark.parametrize(("expected", "name", "path"), RISKY_PATHS)
-def test_risky_paths_raise_the_tier(expected, name, path):
+def test_rule_01_risky_paths_raise_the_tier(expected, name, path):
     quiet = merged(fixture("start"), LOW)
     assert tier_of(quiet)["tier"] == "low"
     tier = tier_of(merged(quiet, {"change": {"paths": ["app/a.py", path, "README.md"]}}))
@@ -163,6 +166,7 @@ def test_the_ten_classes_of_the_seed_are_there():
 def test_the_harder_to_undo_the_higher(undo, expected):
     question = merged(fixture("start"), LOW | {"action": {"undo": undo}})
     assert tier_of(question)["tier"] == expected
+    question["state"]["limits"] = fixture("counted")
     question["action"] |= {"tool": "cancel_workflow", "category": "harmless_reversible", "environment": "staging"}
     assert decide(question).effect is (ALLOW if undo in {"reversible", "compensatable"} else APPROVAL)
 
@@ -194,12 +198,18 @@ def tier_of(question):
 
 @pytest.mark.parametrize("tier", ["trivial", "low", "medium", "high", "unheard-of", None, 7])
 @pytest.mark.parametrize("floor", ["trivial", "low", "medium", "high"])
-def test_a_declared_tier_only_raises(tier, floor):
+def test_rule_01_a_declared_tier_only_raises(tier, floor):
     ranks = {"trivial": 0, "low": 1, "medium": 2, "high": 3}
     question = merged(fixture("start"), LOW)
     question["change"]["declared_tier"], question["operator"]["tier_floor"] = tier, floor
     rank = max(ranks.get(tier, 3), ranks[floor])
     assert ranks[tier_of(question)["tier"]] == rank
+
+
+@pytest.mark.parametrize("pattern", bundle().tables["patterns"])
+def test_every_pattern_reads_the_short_way(pattern):
+    question = asking("get_deployment_status", "read", {}, principal={"registration": {"pattern": pattern}})
+    assert evaluate("data.bywire.read.allowed", question) is True
 
 
 READS = ["get_deployment_status", "read_telemetry", "get_job_logs"]
@@ -278,3 +288,19 @@ def test_an_action_outside_every_delivery_needs_no_change():
     start = merged(fixture("start"), {"grant": fixture("grant")})
     start["change"] = {}
     assert {"input.incomplete", "duties.authors_unknown"} <= rules(start)
+
+
+def test_an_agents_own_policy_forbids_it_more_and_nobody_else():
+    own = b"""package bywire.agents["release-controller"]
+
+deny contains {"rule": "agents.release-controller.night", "facts": {}} if input.now_ms > 0
+"""
+    engine = PolicyEngine(parse_bundle(files() | {"agents/release-controller.rego": own}))
+    for question in (
+        merged(fixture("start"), {"grant": fixture("grant")}),
+        asking("get_deployment_status", "read", {}),
+    ):
+        (reason,) = engine.decide(ACTION, question).reasons
+        assert reason.rule == "agents.release-controller.night"
+        other = merged(question, {"principal": {"id": "agent:other"}})
+        assert engine.decide(ACTION, other).effect is ALLOW

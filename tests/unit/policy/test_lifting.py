@@ -51,12 +51,14 @@ HARD = {
     "break_glass.signature_invalid": merged(START, {"break_glass": {"signature_verified": False}}),
     "grant.approver_not_person": merged(START, {"grant": {"approver": "agent:auditor"}}),
     "grant.signature_invalid": merged(START, {"grant": {"signature_verified": False}}),
+    "grant.revoked": merged(START, {"grant": {"revoked": True}}),
     "input.clock": merged(START, {"now_ms": None}),
     "input.incomplete": merged(START, {"operator": None}),
     "input.version": merged(START, {"version": 2}),
     "principal.kind_mismatch": merged(START, {"principal": {"id": "person:dana"}}),
     "principal.owner_missing": merged(START, {"principal": {"owner": ""}}),
     "principal.unregistered": merged(START, {"principal": {"registration": None}}),
+    "rollout.ceiling_exceeded": merged(START, {"operator": {"limits": {"rollout_ceiling": 5}}}),
     "state.frozen_all": merged(START, {"state": {"freeze_all": True}}),
     "state.journal_missing": merged(START, {"state": {"journal": False}}),
     "state.stopped": merged(START, {"state": {"stop": True}}),
@@ -65,7 +67,7 @@ HARD = {
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 @pytest.mark.parametrize("rule", HARD)
-def test_nothing_lifts_a_hard_rule(rule, environment):
+def test_rule_09_nothing_lifts_a_hard_rule(rule, environment):
     question = lifted(HARD[rule])
     if question["action"]["environment"] == "production":
         question["action"]["environment"] = environment
@@ -82,13 +84,13 @@ GATE_HARD = {
 
 
 @pytest.mark.parametrize("rule", GATE_HARD)
-def test_nothing_lifts_a_hard_rule_of_the_gate(rule):
+def test_rule_09_nothing_lifts_a_hard_rule_of_the_gate(rule):
     question = merged(fixture("release"), {"facts": GATE_HARD[rule], "grant": GRANT, "break_glass": GLASS})
     question = merged(question, {"action": {"environment": "staging"}, "shadow": on_trial(rule)})
     assert {rule, "shadow.refused"} <= rules(question, GATE)
 
 
-def test_every_hard_rule_is_attacked():
+def test_rule_09_every_hard_rule_is_attacked():
     assert set(HARD) | set(GATE_HARD) == set(TABLES["hard_rules"])
 
 
@@ -127,7 +129,7 @@ MISFITS = {
 
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("rule", MISFITS)
-def test_a_glass_that_does_not_fit_changes_no_effect(rule, missing):
+def test_rule_09_a_glass_that_does_not_fit_changes_no_effect(rule, missing):
     changed = dict.fromkeys(MISFITS[rule]) if missing else MISFITS[rule]
     for question in (START, merged(START, {"state": {"freeze_window": True}})):
         with_glass = merged(question, {"break_glass": GLASS | changed})
@@ -174,18 +176,19 @@ def in_staging(changed):
 
 
 @pytest.mark.parametrize("rule", TRIED)
-def test_a_rule_on_trial_is_recorded_and_not_enforced_outside_production(rule):
+def test_rule_28_a_rule_on_trial_is_recorded_and_not_enforced_outside_production(rule):
     question = in_staging(TRIED[rule])
     assert rules(question) == {rule}
-    tried = decide(merged(question, {"shadow": on_trial(rule)}))
+    tried = decide(merged(question, {"shadow": on_trial(*TRIED)}))
     assert tried.effect is ALLOW
-    assert {"kind": "shadowed", "rule": rule, "owner": "person:dana"} in tried.obligations
+    recorded = [item for item in tried.obligations if item["kind"] == "shadowed"]
+    assert recorded == [{"kind": "shadowed", "rule": rule, "owner": "person:dana"}]
     question["action"]["environment"] = question["action"]["parameters"]["environment"] = "production"
     assert rules(merged(question, {"shadow": on_trial(rule)})) == {rule, "shadow.refused"}
 
 
 @pytest.mark.parametrize("rule", NEVER_TRIED)
-def test_what_is_never_on_trial(rule):
+def test_rule_28_what_is_never_on_trial(rule):
     question = in_staging(NEVER_TRIED[rule])
     assert rule in rules(question)
     tried = decide(merged(question, {"shadow": on_trial(rule)}))
@@ -193,13 +196,13 @@ def test_what_is_never_on_trial(rule):
     assert {rule, "shadow.refused"} <= {reason.rule for reason in tried.reasons}
 
 
-def test_retreats_and_their_refusals_are_never_on_trial():
+def test_rule_28_retreats_and_their_refusals_are_never_on_trial():
     question = asking("rollback_release", "exposure_reducing", {"to": ""}, action={"environment": "staging"})
     assert "rollback.target_missing" in rules(merged(question, {"shadow": on_trial("rollback.target_missing")}))
 
 
 @pytest.mark.parametrize("rule", ["principal.unregistered", "principal.owner_missing", "principal.kind_mismatch"])
-def test_no_trial_lets_a_stranger_read_in_production(rule):
+def test_rule_28_no_trial_lets_a_stranger_read_in_production(rule):
     stranger = {"id": "agent:x", "kind": "person", "owner": "", "registration": None}
     if rule != "principal.kind_mismatch":
         stranger["kind"] = "agent"
@@ -207,7 +210,7 @@ def test_no_trial_lets_a_stranger_read_in_production(rule):
     assert rule in rules(question)
 
 
-def test_a_read_on_trial_in_production_is_still_redacted():
+def test_rule_28_a_read_on_trial_in_production_is_still_redacted():
     question = asking(
         *READ, action={"unmet_preconditions": ["reachable"]}, shadow=on_trial("action.precondition_unmet")
     )
@@ -216,7 +219,7 @@ def test_a_read_on_trial_in_production_is_still_redacted():
     assert {item["kind"] for item in decision.obligations} == {"redact", "shadowed"}
 
 
-def test_a_trial_hides_nothing_behind_it():
+def test_rule_28_a_trial_hides_nothing_behind_it():
     question = asking(
         *READ, action={"unmet_preconditions": ["reachable"]}, shadow=on_trial("action.precondition_unmet")
     )
@@ -225,14 +228,14 @@ def test_a_trial_hides_nothing_behind_it():
 
 @pytest.mark.parametrize("expires", [1790000000000, None, "never"])
 @pytest.mark.parametrize("owner", ["person:dana", "agent:coder", None])
-def test_a_trial_has_an_end_and_a_person_for_owner(expires, owner):
+def test_rule_28_a_trial_has_an_end_and_a_person_for_owner(expires, owner):
     entry = {"rule": "rollout.first_step", "owner": owner, "expires_at_ms": expires}
     question = in_staging(TRIED["rollout.first_step"]) | {"shadow": [entry]}
     assert decide(question).effect is DENY
 
 
 @pytest.mark.parametrize("shadow", [None, "rollout.first_step", [None], [{}], [{"rule": None}], {"a": 1}])
-def test_a_malformed_trial_is_none(shadow):
+def test_rule_28_a_malformed_trial_is_none(shadow):
     question = in_staging(TRIED["rollout.first_step"]) | {"shadow": shadow}
     assert rules(question) == {"rollout.first_step"}
 
@@ -256,7 +259,7 @@ CUT = [
 
 
 @pytest.mark.parametrize(("question", "parameter", "limit"), CUT)
-def test_what_is_cut_is_decided_once_more_and_allowed(question, parameter, limit):
+def test_rule_06_what_is_cut_is_decided_once_more_and_allowed(question, parameter, limit):
     decision = decide(question)
     replaced = {item["parameter"]: item["value"] for item in decision.obligations if item["kind"] == "replace"}
     assert (decision.effect, replaced) == (SANITIZE, {parameter: limit})
@@ -264,7 +267,11 @@ def test_what_is_cut_is_decided_once_more_and_allowed(question, parameter, limit
     assert decide(again).effect is ALLOW
     # One step of severity after the other: a denial, then an approval, then the cut.
     assert decide(merged(question, {"principal": {"registration": {"tools": []}}})).effect is DENY
-    if question["grant"]:
+    if not question["grant"]:
+        # A read is a read however the session looks, and whatever cannot be written.
+        label = {"action": {"undo": None, "integrity": "tainted"}, "state": {"journal": False, "session": None}}
+        assert decide(merged(question, label)).effect is SANITIZE
+    else:
         waiting = decide(merged(question, {"grant": None}))
         assert waiting.effect is APPROVAL
         assert {"replace", "approval"} <= {item["kind"] for item in waiting.obligations}

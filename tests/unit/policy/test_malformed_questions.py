@@ -49,7 +49,7 @@ ALWAYS_UNREAD = (
 )
 NOT_READ = {
     "start": (
-        "operator.gates.high.count grant.approver_role state.limits.N.name "
+        "operator.gates.high.count grant.approver_role "
         "action.change action.dry_run action.plan action.parameters.origin action.parameters.warm facts.commit "
         "action.parameters.steps.N.segments operator.approver_roles.N operator.criticality operator.tier_floor "
         "operator.environments operator.limits operator.signers change.declared_tier change.touches_intent "
@@ -59,7 +59,7 @@ NOT_READ = {
         "state.incident_mode state.session state.budget state.target.canary state.target.weight"
     ),
     "set_weight": (
-        "operator.gates.high.count grant.approver_role state.limits.N.name "
+        "operator.gates.high.count grant.approver_role "
         "action.change action.dry_run action.digest facts.commit operator.approver_roles.N operator.criticality "
         "operator.tier_floor operator.environments operator.limits operator.signers change.declared_tier "
         "change.touches_intent change.loosened change.migrations.N.path change.migrations.N.reversible "
@@ -107,7 +107,7 @@ def is_not_read(path, not_read):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_missing_or_malformed_part_is_never_an_allow(name):
+def test_rule_08_a_missing_or_malformed_part_is_never_an_allow(name):
     entrypoint, question = QUESTIONS[name]
     assert decide(question, entrypoint).effect is ALLOW
     let_through = {
@@ -121,7 +121,7 @@ def test_a_missing_or_malformed_part_is_never_an_allow(name):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_no_malformed_part_breaks_the_engine(name):
+def test_rule_08_no_malformed_part_breaks_the_engine(name):
     entrypoint, question = QUESTIONS[name]
     broken = {
         ".".join(map(str, path)): reason.facts
@@ -133,7 +133,7 @@ def test_no_malformed_part_breaks_the_engine(name):
     assert broken == {}
 
 
-def test_a_grant_for_another_action_asks_again_and_says_both_digests():
+def test_rule_18_a_grant_for_another_action_asks_again_and_says_both_digests():
     question = merged(fixture("start"), {"grant": fixture("grant"), "action": {"digest": fixture("other")}})
     decision = decide(question)
     (reason,) = decision.reasons
@@ -142,28 +142,57 @@ def test_a_grant_for_another_action_asks_again_and_says_both_digests():
 
 
 @pytest.mark.parametrize("weight", range(0, 101, 5))
-def test_a_plan_covers_its_steps_and_nothing_else(weight):
+def test_rule_20_a_plan_covers_its_steps_and_nothing_else(weight):
     question = replaced(SET_WEIGHT, ("action", "parameters"), {**ARTIFACT, "weight": weight, "segments": ["desktop"]})
     assert (decide(question).effect is ALLOW) == (weight in {5, 25, 100})
 
 
 @pytest.mark.parametrize("flag", ["stop", "freeze_all", "freeze_window"])
-def test_only_a_general_freeze_holds_back_a_retreat(flag):
+def test_rule_16_only_a_general_freeze_holds_back_a_retreat(flag):
     stopped = {"state": {flag: True}}
     assert decide(merged(SET_WEIGHT, stopped)).effect is DENY
     assert (decide(merged(RETREAT, stopped)).effect is ALLOW) == (flag != "freeze_all")
     assert decide(merged(asking("read_telemetry", "read", {}), stopped)).effect is ALLOW
 
 
-def test_a_retreat_to_another_digest_is_no_retreat():
+def test_rule_16_a_retreat_to_another_digest_is_no_retreat():
     elsewhere = merged(RETREAT, {"action": {"parameters": {"to": fixture("other")}}})
     assert decide(elsewhere).effect is APPROVAL
     assert rules(merged(elsewhere, {"state": {"stop": True}})) == {"state.stopped"}
 
 
-def test_a_person_may_ask_but_not_approve_themselves():
+def test_rule_19_a_person_may_ask_but_not_approve_themselves():
     question = merged(fixture("start"), PERSON)
     assert decide(question).effect is APPROVAL
     own = merged(question, {"grant": fixture("grant") | {"approver": "person:sam"}})
     assert rules(own) == {"duties.approver_is_requester"}
     assert decide(merged(question, {"grant": fixture("grant")})).effect is ALLOW
+
+
+def test_rule_16_a_retreat_passes_what_holds_everything_else_back():
+    spent = {"name": "tool:rollback_release", "observed": 9, "limit": 9}
+    trouble = {
+        "principal": {"registration": {"expires_at_ms": 1}},
+        "action": {"unmet_preconditions": ["canary_exists"], "integrity": "tainted", "undo": "irreversible"},
+        "operator": {"gates": {"high": {"kind": "scheduled", "count": 3}}},
+        "change": {"migrations": [{"path": "migrations/8.sql", "reversible": False}]},
+        "facts": {"vsa": None},
+        "state": {"stop": True, "freeze_window": True, "change_window": False, "limits": [spent], "budget": {}},
+    }
+    assert rules(merged(RETREAT, trouble)) == {"allow.retreat"}
+    assert rules(merged(RETREAT, trouble | {"state": {"freeze_all": True}})) == {"state.frozen_all"}
+    assert len(rules(merged(RETREAT, trouble | {"retreat": None}))) > 1
+
+
+@pytest.mark.parametrize("place", ["session", "action"])
+@pytest.mark.parametrize("integrity", ["tainted", "fine", None])
+def test_rule_22_untrusted_text_takes_high_risk_out_of_an_agents_hands(place, integrity):
+    label = {"action": {"integrity": integrity}, "state": {"session": {"integrity": integrity}}}
+    tainted = {"state": label["state"]} if place == "session" else {"action": label["action"]}
+    elsewhere = {"action": {"environment": "non-production"}}
+    flag = merged(asking("toggle_feature_flag", "incident_mitigation", {}), elsewhere)
+    assert decide(flag).effect is ALLOW
+    assert rules(merged(flag, tainted)) == {"approval.required", "session.tainted"}
+    # What exposes nothing and is easily undone stays possible.
+    fix = asking("create_fix_pr", "repo_write", {"files": [{"path": "deploy/a.yaml"}]})
+    assert decide(merged(fix, tainted)).effect is ALLOW

@@ -70,7 +70,7 @@ def test_a_decision_names_what_it_is_a_function_of():
     assert "regorus/0.13" in ENGINE_VERSION
 
 
-def test_the_same_question_gives_the_same_decision():
+def test_rule_07_the_same_question_gives_the_same_decision():
     again = PolicyEngine(bundle(), linted=True)
     for question in (READ, fixture("start"), merged(READ, {"version": 2})):
         first = ENGINE.decide(ACTION, question)
@@ -105,7 +105,7 @@ def test_another_question_or_bundle_has_another_id():
         ('decision := {"effect": "allow"} if startswith(input.a, "x")\n', "engine.error"),
     ],
 )
-def test_an_answer_that_is_no_decision_is_a_deny(text, rule):
+def test_rule_08_an_answer_that_is_no_decision_is_a_deny(text, rule):
     decision = engine_for(text).decide(DECISION, {"a": 1})
     assert decision.effect is Effect.DENY
     assert [(reason.rule, reason.hard) for reason in decision.reasons] == [(rule, True)]
@@ -154,7 +154,7 @@ def test_a_deeply_nested_input_is_a_deny_not_a_crash(depth):
 @pytest.mark.parametrize(
     "error", [PanicError("panicked"), RuntimeError("broken\n\nStack backtrace:\n0: x"), MemoryError()]
 )
-def test_an_engine_that_breaks_is_a_deny_and_is_replaced(monkeypatch, error):
+def test_rule_08_an_engine_that_breaks_is_a_deny_and_is_replaced(monkeypatch, error):
     engine = PolicyEngine(bundle(), linted=True)
     with monkeypatch.context() as patched:
         patched.setattr(interpreter.regorus, "Engine", lambda: Broken(error))
@@ -166,7 +166,7 @@ def test_an_engine_that_breaks_is_a_deny_and_is_replaced(monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), asyncio.CancelledError()])
-def test_being_told_to_stop_is_recorded_as_a_deny_and_goes_on(monkeypatch, error):
+def test_rule_08_being_told_to_stop_is_recorded_as_a_deny_and_goes_on(monkeypatch, error):
     recorded = []
     engine = PolicyEngine(bundle(), linted=True, on_abort=recorded.append)
     monkeypatch.setattr(interpreter.regorus, "Engine", lambda: Broken(error))
@@ -275,7 +275,7 @@ def test_a_prepared_bundle_decides_only_once_it_is_adopted():
     assert engine.decide(DECISION, {"a": 1}).effect is Effect.DENY
 
 
-def test_no_decision_is_torn_while_bundles_change():
+def test_rule_08_no_decision_is_torn_while_bundles_change():
     """Under load, every decision's answer is that of the bundle it names."""
     engine = engine_for(answer())
     texts = [answer("allow"), answer("deny")]

@@ -81,7 +81,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "said"), REFUSED)
-def test_what_leaves_the_subset_is_named_with_its_place(text, said):
+def test_rule_07_what_leaves_the_subset_is_named_with_its_place(text, said):
     found = lint.lint(bundle_of(TOTAL + text + "\n"))
     assert any(said in str(finding) for finding in found), [str(finding) for finding in found]
     assert all(finding.place.file == "a.rego" and finding.place.line >= 3 and finding.remedy for finding in found)

@@ -42,7 +42,7 @@ def test_what_differs_is_named(field, value):
     assert difference.replayed == str(getattr(DECIDED, field))
 
 
-def test_another_engine_version_is_reported_even_when_the_answer_is_the_same():
+def test_rule_07_another_engine_version_is_reported_even_when_the_answer_is_the_same():
     (difference,) = report(engine="bywire-policy/0 regorus/0.12.0").differences
     assert (difference.recorded, difference.replayed) == ("bywire-policy/0 regorus/0.12.0", ENGINE_VERSION)
 

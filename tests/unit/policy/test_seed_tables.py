@@ -35,6 +35,7 @@ def asked(tool, parameters, environment="production", **changed):
     """The question of a registered agent about any tool of the table."""
     row = TABLES["capabilities"].get(tool, {"category": "read"})
     question = asking(tool, row["category"], parameters, action={"environment": environment})
+    question["state"]["limits"] = fixture("counted")
     return merged(question, changed)
 
 
@@ -287,3 +288,13 @@ def test_an_operator_may_gate_what_the_table_lets_pass_alone(tier, gate, expecte
     question = merged(asked("deploy_release", ARTIFACT, "non-production", **LOW), {"operator": {"gates": {tier: gate}}})
     question["operator"]["tier_floor"], question["change"]["declared_tier"] = "trivial", tier
     assert decide(question).effect is expected
+
+
+@pytest.mark.parametrize("tier", ["medium", "high"])
+def test_no_gate_takes_away_an_approval_that_the_table_asks_for(tier):
+    for environment in ENVIRONMENTS:
+        question = asked("deploy_release", ARTIFACT, environment, **LOW)
+        question = merged(
+            question, {"operator": {"gates": {tier: {"kind": "automatic"}}}, "change": {"declared_tier": tier}}
+        )
+        assert decide(question).effect is APPROVAL

@@ -107,7 +107,7 @@ def test_a_shadow_counts_here_and_until_it_expires():
 
 
 @pytest.mark.parametrize("envelope", [sign_shadow(shadow(), BOB), sign_shadow(shadow(owner="agent:x"), AGENT)])
-def test_a_shadow_of_somebody_else_is_not_believed(envelope):
+def test_rule_28_a_shadow_of_somebody_else_is_not_believed(envelope):
     with pytest.raises(EvidenceError):
         verify_shadow(envelope, TRUST)
 
@@ -128,7 +128,7 @@ def test_a_shadow_of_a_retired_key_is_not_believed():
         *(({"rule": f"{prefix}x"}, "never shadowed") for prefix in NEVER),
     ],
 )
-def test_what_may_never_be_shadowed(changed, told):
+def test_rule_28_what_may_never_be_shadowed(changed, told):
     with pytest.raises(PolicyError, match=told) as refused:
         check_allowed(shadow(**changed), RULES, HARD)
     assert refused.value.code == "shadow_refused"
@@ -142,7 +142,7 @@ def test_a_policy_may_add_to_what_is_never_shadowed():
 
 
 @pytest.mark.parametrize("changed", [{"environment": "production"}, {"rule": "grant.expired"}, {"rule": "duties.x"}])
-def test_a_signature_does_not_make_it_so(changed):
+def test_rule_28_a_signature_does_not_make_it_so(changed):
     """Written past our own check, with a good key: it is refused when it is read."""
     with pytest.raises(EvidenceError):
         verify_shadow(sign_shadow(shadow(**changed), ALICE), TRUST)

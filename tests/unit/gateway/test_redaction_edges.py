@@ -1,0 +1,126 @@
+"""Each kind of secret under its own name, at its shortest; what is almost one; and forms that must stay apart."""
+
+import hashlib
+import hmac
+
+import pytest
+
+from bywire.gateway.redaction import REDACTOR_VERSION, Redactor
+
+KEY = b"w" * 32
+REDACTOR = Redactor(KEY)
+AWS = "AKIA" + "IOSFODNN7EXAMPLE"
+GITHUB = "ghp_" + "a1B2" * 9
+BEGIN, END = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+
+
+def mac(secret):
+    return hmac.new(KEY, b"secret\x00" + secret.encode(), hashlib.sha256).hexdigest()
+
+
+# (kind, the shortest of its kind, what is one short of it)
+KINDS = [
+    ("aws_key", "AKIA" + "A" * 16, "AKIA" + "A" * 15),
+    ("aws_key", "ASIA" + "0" * 16, "ASIB" + "0" * 16),
+    ("github_token", "gho_" + "a" * 36, "gho_" + "a" * 35),
+    ("github_token", "github_pat_" + "a" * 22, "github_pat_" + "a" * 21),
+    ("gitlab_token", "glpat-" + "a" * 20, "glpat-" + "a" * 19),
+    ("slack_token", "xoxb-" + "1" * 10, "xoxb-" + "1" * 9),
+    ("jwt", "eyJ" + "a" * 8, "eyJ" + "a" * 7),
+    ("model_key", "sk-" + "a" * 20, "sk-" + "a" * 19),
+    ("url_credential", "://u:p@", "://u:p"),
+    ("authorization", "authorization: x", "authorization x"),
+    ("authorization", "bearer " + "a" * 8, "bearer " + "a" * 7),
+    ("assigned_secret", "token=abcd", "token=abc"),
+    ("private_key", f"{BEGIN}x{END}", "-----BEGIN PUBLIC KEY-----x"),
+]
+GUESSED = {"assigned_secret", "authorization"}
+
+
+@pytest.mark.parametrize(("kind", "secret", "short"), KINDS)
+def test_rule_04_the_shortest_of_each_kind(kind, secret, short):
+    assert REDACTOR.display(secret) == f"[{kind}]"
+    assert REDACTOR.display(f"a, {secret}, b") == f"a, [{kind}], b"
+    assert REDACTOR.canonical(secret) == {"text": f"[{kind}]", "secrets": [{"type": kind, "hmac": mac(secret)}]}
+    assert REDACTOR.canonical({secret: 1}) == {f"[{kind}:{mac(secret)}]": 1}
+    assert REDACTOR.display(short) == short
+    assert REDACTOR.canonical(short) == short
+
+
+@pytest.mark.parametrize(("kind", "secret", "short"), KINDS)
+def test_a_kind_is_certain_when_its_form_tells_it(kind, secret, short):
+    known = () if kind in GUESSED else (kind,)
+    for value in (secret, [secret], (1, secret), {"field": {"deep": [secret]}}, {secret: None}):
+        assert REDACTOR.certain(value) == known
+    for value in (short, [short], None, 5, {}, {"a": True}):
+        assert REDACTOR.certain(value) == ()
+
+
+def test_the_kinds_are_named_once_and_in_order():
+    assert REDACTOR.certain([GITHUB, AWS, {"token=abcd": AWS}]) == ("aws_key", "github_token")
+
+
+def test_a_model_key_is_no_part_of_a_word():
+    assert REDACTOR.display("task-" + "a" * 20) == "task-" + "a" * 20
+    assert REDACTOR.display("a sk-" + "a" * 20) == "a [model_key]"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hidden"),
+    [
+        ("password", "abcd", True),
+        ("password", "abc", False),
+        ("password", "", False),
+        ("password", 1234, False),
+        ("password_hint", "abcd", True),
+        ("password" + "x" * 32, "abcd", True),
+        ("password" + "x" * 33, "abcd", False),
+        ("title", "abcd", False),
+    ],
+)
+def test_a_value_whose_key_calls_it_a_secret(key, value, hidden):
+    secret = {"text": "[named_secret]", "secrets": [{"type": "named_secret", "hmac": mac(str(value))}]}
+    assert REDACTOR.canonical({key: value}) == {key: secret if hidden else value}
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical"),
+    [
+        ({"text": "a", "secrets": []}, {"literal": {"text": "a", "secrets": []}}),
+        ({"literal": 1}, {"literal": {"literal": 1}}),
+        ({"text": "a"}, {"text": "a"}),
+        ({"text": "a", "secrets": [], "more": 1}, {"text": "a", "secrets": [], "more": 1}),
+        ({"literal": 1, "more": 2}, {"literal": 1, "more": 2}),
+        ((1, [2, "a"]), [1, [2, "a"]]),
+        ({1: "a"}, {"1": "a"}),
+        (None, None),
+        (True, True),
+        (1.5, 1.5),
+    ],
+)
+def test_what_only_looks_redacted_is_marked_and_the_rest_is_kept(value, canonical):
+    assert REDACTOR.canonical(value) == canonical
+
+
+def test_rule_04_a_text_that_imitates_a_mark_is_another_text():
+    honest, imitating = REDACTOR.canonical(f"[aws_key] {AWS}"), REDACTOR.canonical(f"{AWS} [aws_key]")
+    assert honest["text"] == imitating["text"] == "[aws_key] [aws_key]"
+    assert honest != imitating
+    assert [secret["at"] for secret in (honest["secrets"][0], imitating["secrets"][0])] == [10, 0]
+    assert "at" not in REDACTOR.canonical(f"[other] {AWS}")["secrets"][0]
+
+
+def test_rule_04_each_secret_of_a_text_has_its_own_mac():
+    assert REDACTOR.canonical(f"{AWS} and {GITHUB}") == {
+        "text": "[aws_key] and [github_token]",
+        "secrets": [{"type": "aws_key", "hmac": mac(AWS)}, {"type": "github_token", "hmac": mac(GITHUB)}],
+    }
+
+
+def test_rule_04_a_lone_surrogate_in_a_secret_breaks_nothing():
+    assert REDACTOR.display("password='\ud800abcd'") == "[assigned_secret]'"
+    assert REDACTOR.canonical({"password": "\ud800abcd"})["password"]["text"] == "[named_secret]"
+
+
+def test_the_redactors_version_is_part_of_every_action():
+    assert REDACTOR_VERSION == "redactor/1"
