@@ -17,7 +17,7 @@ from bywire.ledger.checkpoint import parse_checkpoint
 from bywire.ledger.entry import leaf_bytes, parse_leaf, record_entry
 from bywire.seal.dsse import unverified_statement
 from bywire.wiring import restoring
-from bywire.wiring.restoring import forked_trust
+from bywire.wiring.restored_trust import forked_trust
 
 FORK = ("--fork", "--reason", "the disk died", "--as", "oncall")
 
@@ -336,7 +336,7 @@ def test_a_key_that_was_retired_in_the_lost_part_stays_retired(scene):
     trust = parse_trust_root((scene.operator / "trust.json").read_bytes())
     key, *others = trust.keys
     retired = trust.retired({key.key_id: 150})
-    now = forked_trust(retired, 120, 1)
+    now = forked_trust(retired, 120, 1, "0a1b2c3d")
     assert now.entry(key.key_id).to_index == 120
     assert not now.entry(key.key_id).valid_at(121)
     assert all(now.entry(other.key_id).valid_at(121) for other in others)
@@ -375,11 +375,11 @@ def die(*_, **__):
 @pytest.mark.parametrize("where", ["set_aside", "put_in_place"])
 def test_a_restore_that_is_cut_short_is_done_by_running_it_again(scene, monkeypatch, where):
     place = backup(scene)
-    held = (scene.operator / "bywire.db").read_bytes()
+    held = rows(scene, "SELECT idx, hash FROM entries")
     with monkeypatch.context() as patched:
         patched.setattr(restoring, where, die)
         assert restore(scene, place).code == 130
-    assert (scene.operator / "bywire.db").read_bytes() == held
+    assert rows(scene, "SELECT idx, hash FROM entries") == held
     assert restore(scene, place).code == 0
     assert scene.bywire("audit", "verify").code == 0
     assert not (scene.operator / restoring.STAGING).exists()

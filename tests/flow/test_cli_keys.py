@@ -6,6 +6,7 @@ import shutil
 
 import msgspec
 import pytest
+import yaml
 from scene import Scene, refused
 
 from bywire.adapters.key_files import KeyFiles
@@ -439,3 +440,16 @@ def test_a_revoked_approver_takes_their_approvals_and_glass_along(scene):
     workspace.close()
     assert rows == [("ap-1", 1), ("ap-2", 0)]
     assert glass == [("ap-1", 0), ("ap-2", 3)]
+
+
+def test_a_listed_person_gets_their_first_key_and_nobody_else_does(tmp_path):
+    scene = Scene(tmp_path / "scene")
+    assert scene.bywire("init").code == 0
+    assert "as before" in scene.bywire("init").out
+    refused(scene.bywire("keys", "rotate", "approver", "person:ines", "--json"), "key_missing")
+    ines = {"id": "person:ines", "roles": ["sre-oncall"]}
+    listed = yaml.safe_load((scene.operator / "operator.yaml").read_text())["people"]
+    scene.configure(people=[*listed, ines])
+    assert scene.bywire("keys", "rotate", "approver", "person:ines", "--json").code == 0
+    held = [item["principal"] for item in scene.bywire("keys", "list", "--json").json if item["role"] == "approver"]
+    assert "person:ines" in held

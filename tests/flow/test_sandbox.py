@@ -88,7 +88,7 @@ def test_a_missing_program_is_an_error_of_its_own(work):
     assert caught.value.code == "command_not_found"
 
 
-def test_the_environment_is_scrubbed_and_standard_input_is_closed(work, monkeypatch):
+def test_rule_02_the_environment_is_scrubbed_and_standard_input_is_closed(work, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     code = "import json, os, sys; print(json.dumps([dict(os.environ), sys.stdin.read()]))"
     environ, stdin = json.loads(python(build(), work, code, env_allow={"SEED": "7"}).stdout)
@@ -99,14 +99,14 @@ def test_the_environment_is_scrubbed_and_standard_input_is_closed(work, monkeypa
     assert stdin == ""
 
 
-def test_allowed_variables_cannot_replace_the_fixed_ones(work):
+def test_rule_02_allowed_variables_cannot_replace_the_fixed_ones(work):
     result = python(build(), work, "import os; print(os.environ['HOME'])", env_allow={"HOME": "/root"})
     assert result.stdout.strip() != "/root"
 
 
 @isolated
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_hidden_directory_cannot_be_read_by_any_name(work, place, level):
+def test_rule_03_a_hidden_directory_cannot_be_read_by_any_name(work, place, level):
     operator = place / "operator"
     operator.mkdir()
     (operator / "key.pem").write_text(SECRET)
@@ -149,7 +149,7 @@ def test_a_hidden_directory_inside_the_worktree_and_around_it_stays_hidden(work,
 
 @isolated
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_hidden_file_and_socket_are_unusable(work, place, level):
+def test_rule_03_a_hidden_file_and_socket_are_unusable(work, place, level):
     token = place / "token"
     token.write_text(SECRET)
     token.chmod(0o644)
@@ -172,7 +172,7 @@ for attempt in (lambda: print(open('{token}').read()), lambda: socket.socket(soc
 
 @isolated
 @pytest.mark.parametrize("level", LEVELS)
-def test_covers_cannot_be_lifted_nor_capabilities_regained(work, place, level):
+def test_rule_02_covers_cannot_be_lifted_nor_capabilities_regained(work, place, level):
     operator = place / "operator"
     operator.mkdir()
     (operator / "key").write_text(SECRET)
@@ -204,7 +204,7 @@ except OSError:
 
 @isolated
 @pytest.mark.parametrize("level", LEVELS)
-def test_other_processes_are_invisible_and_cannot_be_signalled(work, level):
+def test_rule_02_other_processes_are_invisible_and_cannot_be_signalled(work, level):
     code = f"""
 import os
 pids = sorted(int(name) for name in os.listdir('/proc') if name.isdigit())
@@ -261,7 +261,7 @@ except OSError:
 
 @isolated
 @pytest.mark.parametrize("level", LEVELS)
-def test_no_network_by_default_not_even_the_hosts_loopback(work, level):
+def test_rule_02_no_network_by_default_not_even_the_hosts_loopback(work, level):
     with socket.socket() as server, socket.socket(socket.AF_UNIX) as abstract:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -362,7 +362,7 @@ def test_memory_and_file_sizes_are_limited(work):
     assert (work / "large").stat().st_size <= 100_000
 
 
-def test_descriptors_of_the_caller_are_not_inherited(work, place):
+def test_rule_02_descriptors_of_the_caller_are_not_inherited(work, place):
     (place / "open").write_text(SECRET)
     with open(place / "open") as held:
         os.set_inheritable(held.fileno(), True)
@@ -384,7 +384,7 @@ def test_a_hidden_or_shared_directory_is_no_working_directory(place):
         assert caught.value.code == "sandbox_cwd_invalid"
 
 
-def test_the_level_is_said_honestly(work):
+def test_rule_02_the_level_is_said_honestly(work):
     report = build(level_max=IsolationLevel.NONE).isolation()
     assert report.level is IsolationLevel.NONE
     assert "cannot isolate" in report.sentence

@@ -7,6 +7,8 @@ that the caller gives.
 import errno
 import os
 import secrets
+import stat
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -82,15 +84,23 @@ def opened(source: Path, scratch: Path) -> Iterator[Path]:
         remove_tree(place)
 
 
-def copy_in(source: Path, target: Path) -> None:
-    """Copy a regular file (no link) to a new private one, durably. OSError when there is one."""
+def copy_in(source: Path, target: Path, *, bytes_max: int = sys.maxsize - 1) -> None:
+    """Copy a regular file (no link) to a new private one, durably. OSError when there is one.
+
+    Of a file that is longer than `bytes_max`, one byte more than that is copied.
+    """
+    left = bytes_max + 1
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    # O_NONBLOCK: opening a named pipe must not wait for somebody to write to it.
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(reading, "rb") as before:
+        if not stat.S_ISREG(os.fstat(reading).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(source))
         writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(writing, "wb") as after:
-            while chunk := before.read(_CHUNK_BYTES):
+            while left > 0 and (chunk := before.read(min(_CHUNK_BYTES, left))):
                 after.write(chunk)
+                left -= len(chunk)
             after.flush()
             os.fsync(after.fileno())
 
@@ -123,6 +133,23 @@ def check_files(place: Path, files: dict[str, StoredFile]) -> None:
             raise LedgerError(f"{name} is not as it was backed up", code="backup_damaged", next_step=_AGAIN)
 
 
+def take_files(source: Path, files: dict[str, StoredFile], target: Path) -> None:
+    """Copy the listed files to a private place and check the copies: LedgerError `backup_damaged`.
+
+    The copies, because what lies at the source may be changed while it is read.
+    """
+    if len(files) > FILES_MAX or any(path_problem(name) for name in files):
+        raise LedgerError("the backup lists what cannot be in one", code="backup_damaged", next_step=_AGAIN)
+    for name, wanted in files.items():
+        try:
+            copy_in(source / name, target / name, bytes_max=wanted.bytes)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise _disk_full(f"{source} was not copied") from error
+            raise LedgerError(f"{quote(name)} is not in the backup", code="backup_damaged", next_step=_AGAIN) from error
+    check_files(target, files)
+
+
 def set_aside(directory: Path, names: Iterable[str], aside: Path) -> None:
     """Give files, and the files of directories, a second name below the new directory `aside`; nothing is copied."""
     aside.mkdir(mode=0o700)
@@ -139,18 +166,21 @@ def set_aside(directory: Path, names: Iterable[str], aside: Path) -> None:
     sync_directory(directory)
 
 
-def put_in_place(staging: Path, directory: Path, database: str) -> None:
-    """Move a staged database and what lies beside it into a directory, the database last.
+def put_in_place(staging: Path, directory: Path, database: str, beside: str) -> None:
+    """Move a staged database and the files of the directory `beside` it into a directory, the database last.
 
-    The write-ahead log of the old one goes first: SQLite would replay it into the new one.
+    A write-ahead log of the old one goes first: SQLite would replay it into the new one. It holds what its database
+    alone does not, so that goes before it: cut short here, there is no database, rather than one that forgot something.
     """
-    for path in sorted(staging.rglob("*")):
+    for path in sorted((staging / beside).rglob("*")):
         target = directory / path.relative_to(staging)
-        if path.is_dir():
-            target.mkdir(mode=0o700, exist_ok=True)
-        elif path.name != database:
+        if path.is_file():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.replace(target)
             sync_directory(target.parent)
+    if (directory / f"{database}-wal").exists():
+        (directory / database).unlink(missing_ok=True)
+        sync_directory(directory)
     for suffix in ("-wal", "-shm"):
         (directory / f"{database}{suffix}").unlink(missing_ok=True)
     sync_directory(directory)
@@ -218,9 +248,12 @@ def _unpack(source: Path, place: Path) -> None:
                         written.write(chunk)
     except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            problem = f"the disk is full; {source} was not unpacked"
-            raise BywireError(problem, code="disk_full", next_step="free some space and run it again") from error
+            raise _disk_full(f"{source} was not unpacked") from error
         raise LedgerError(f"{source} is no backup: {error}", code="backup_damaged", next_step=_AGAIN) from error
+
+
+def _disk_full(problem: str) -> BywireError:
+    return BywireError(f"the disk is full; {problem}", code="disk_full", next_step="free some space and run it again")
 
 
 def _belongs(member: tarfile.TarInfo) -> bool:

@@ -6,8 +6,11 @@ it happens on the copy, before that takes the database's place.
 
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
+from bywire.adapters.sqlite_database import connect, explained
 from bywire.adapters.sqlite_journal import remember_time
 from bywire.adapters.sqlite_ledger import open_reader
 from bywire.adapters.sqlite_reading import Reader
@@ -20,6 +23,8 @@ from bywire.model.errors import ConflictError, LedgerError
 # Far above any epoch that a process of the lost tail may have shown to a target.
 EPOCH_LEAP = 1 << 20
 _OWED = "restored_entry"
+_KEEP_ENDED = """INSERT INTO retired_keys VALUES (?, ?, 'ended before the restore', ?)
+    ON CONFLICT (key_id) DO UPDATE SET to_index = min(to_index, excluded.to_index)"""
 
 
 def put_under_stop(tx: Transaction, entry: int, person: str, reason: str, now_ms: int) -> None:
@@ -61,6 +66,47 @@ def leave_origin(tx: Transaction) -> None:
     tx.execute("DELETE FROM meta WHERE key = 'verified_size'")
     # Indexes from here on are given out anew: a key retired in the part that is lost is retired from here.
     tx.execute("UPDATE retired_keys SET to_index = min(to_index, ?)", (size,))
+
+
+def keep_ended(tx: Transaction, ends: Mapping[str, int], now_ms: int) -> None:
+    """Remember where keys ended that the copy may still believe. An earlier end stands."""
+    for key_id, end in ends.items():
+        tx.execute(_KEEP_ENDED, (key_id, end, now_ms))
+
+
+def retired_in(database: Path) -> dict[str, int]:
+    """Where each key ended, as a database knows it; nothing when it cannot be read."""
+    if not database.exists():
+        return {}
+    try:
+        reader = Reader(database)
+    except LedgerError:
+        return {}
+    try:
+        found = reader.rows("SELECT key_id, to_index FROM retired_keys WHERE typeof(to_index) = 'integer'")
+    except LedgerError:
+        return {}
+    finally:
+        reader.close()
+    return {str(key_id): max(end, 0) for key_id, end in found}
+
+
+def settle_log(database: Path) -> None:
+    """Bring the write-ahead log of a database into it: alone, it is then whole. ConflictError `database_busy`.
+
+    A log that is damaged stays beside it.
+    """
+    try:
+        with closing(connect(database)) as connection, explained():
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except LedgerError:
+        return
+    if busy:
+        raise ConflictError(
+            f"another process is reading {database.name}",
+            code="database_busy",
+            next_step="let the other bywire commands end, then run this again",
+        )
 
 
 def reconciliation_owed(reader: Reader) -> int | None:

@@ -114,7 +114,8 @@ def _print(outcome: Outcome, code: int) -> None:
     out = console()
     place = f", ledger entry #{outcome.entry}" if outcome.entry >= 0 else ""
     again = " (recorded before)" if outcome.replayed else ""
-    out.print(f"[{_STYLE[code]}]{outcome.status}[/]{again}{place}")
+    said = "would be done" if (outcome.result or {}).get("dry_run") is True else outcome.status
+    out.print(f"[{_STYLE[code]}]{said}[/]{again}{place}")
     if outcome.status is OutcomeStatus.ADVISED and outcome.decision is not None:
         out.print(f"  would be {outcome.decision.effect}; this authorises nothing")
     if outcome.decision is not None and code in {EXIT_DENIED, EXIT_PENDING}:

@@ -186,8 +186,10 @@ def print_misfit(pair: tuple[Packet, Packet] | None) -> None:
     """Why an earlier approval does not fit what is asked now."""
     if pair is not None:
         before, now = pair
-        console().print(f"        {before.id} was given for something else:")
-        for text in differences(before, now):
+        changed = differences(before, now)
+        why = "was given for something else:" if changed else "does not count any more:"
+        console().print(f"        {before.id} {why}")
+        for text in changed or now.contrary[:1]:
             console().print(f"        {literal(text)}")
 
 

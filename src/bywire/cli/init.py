@@ -36,5 +36,8 @@ def _print(made: Initialised) -> None:
     out.print(
         f"operator   {literal(made.operator_dir)}: keys, policy, tiers and limits; keep it out of every repository"
     )
-    out.print(f"approver   {made.approver}; hand {literal(made.approver_key)} to that person")
+    if made.approver_made:
+        out.print(f"approver   {made.approver}; hand {literal(made.approver_key)} to that person")
+    else:
+        out.print("approver   as before; a further person's key: [cyan]bywire keys rotate approver person:NAME[/]")
     out.print("next       read bywire.yaml, commit it, then: [cyan]bywire deliver --goal 'first release'[/]")

@@ -52,7 +52,8 @@ def build_packet(
         expires_at_ms=expires_at_ms,
         undo=contract.undo,
         expected=contract.expected,
-        missing=_missing(policy_input.get("facts", {})),
+        # An action outside every delivery rests on no such evidence.
+        missing=_missing(policy_input.get("facts", {})) if action.change or plan is None else (),
         contrary=_contrary(policy_input.get("facts", {})),
         uncertain=(*_tainted(policy_input), *_uncertain(policy_input.get("facts", {}))),
         prose=prose,

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from bywire import __version__
-from bywire.adapters.backup_files import StoredFile, check_files, copy_in, described, staged, write_new
+from bywire.adapters.backup_files import StoredFile, check_files, copy_in, described, staged, take_files, write_new
 from bywire.adapters.blob_keys import DIRECTORY as BLOB_KEYS
+from bywire.adapters.durable_file import read_regular
 from bywire.adapters.key_files import TRUST_FILE
 from bywire.adapters.sqlite_database import connect, copy_database
 from bywire.adapters.sqlite_ledger import open_reader
@@ -97,13 +98,23 @@ def read_backup(place: Path, trust: TrustRoot) -> Backup:
     `backup_origin`.
     """
     manifest = _manifest(place, trust)
-    if manifest.origin != trust.origin:
-        raise LedgerError(
-            f"the backup is of the log {manifest.origin}, and trust.json is of {trust.origin}",
-            code="backup_origin",
-            next_step="restore a backup of this log; one from before a fork needs the trust.json of that time: --trust",
-        )
     check_files(place, manifest.files)
+    _verify_log(place, manifest, trust)
+    return Backup(place=place, manifest=manifest)
+
+
+def take_backup(source: Path, target: Path, trust: TrustRoot) -> Backup:
+    """Copy the files of a backup to `target`, a private place, and verify the copy as `read_backup` does.
+
+    What is verified is what is used: `source` may lie where others write, and is not looked at again.
+    """
+    manifest = _manifest(source, trust)
+    take_files(source, manifest.files, target)
+    _verify_log(target, manifest, trust)
+    return Backup(place=target, manifest=manifest)
+
+
+def _verify_log(place: Path, manifest: Manifest, trust: TrustRoot) -> None:
     reader = open_reader(place / DATABASE_FILE)
     try:
         with reader.snapshot():
@@ -115,7 +126,6 @@ def read_backup(place: Path, trust: TrustRoot) -> Backup:
     if report.fault is not None or (report.size, report.root) != (manifest.size, manifest.root):
         said = report.fault.detail if report.fault else "it is not the log that the manifest describes"
         raise LedgerError(f"the log in the backup does not verify: {said}", code="backup_damaged", next_step=_AGAIN)
-    return Backup(place=place, manifest=manifest)
 
 
 def tree_head(database: Path) -> tuple[int, bytes]:
@@ -130,10 +140,12 @@ def tree_head(database: Path) -> tuple[int, bytes]:
 
 
 def _manifest(place: Path, trust: TrustRoot) -> Manifest:
-    path = place / MANIFEST_FILE
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > ENVELOPE_BYTES_MAX:
+    try:
+        envelope = read_regular(place / MANIFEST_FILE, ENVELOPE_BYTES_MAX)
+    except OSError:
+        envelope = None
+    if envelope is None:
         raise LedgerError(f"there is no {MANIFEST_FILE} in {place}", code="backup_damaged", next_step=_AGAIN)
-    envelope = path.read_bytes()
     try:
         claimed = _predicate(unverified_statement(envelope))
         keys = trust.keys_for(KeyRole.LOG, index=max(claimed.size - 1, 0))
@@ -146,6 +158,12 @@ def _manifest(place: Path, trust: TrustRoot) -> Manifest:
             code="backup_untrusted",
             next_step="name the trust root of the workspace it was made from: --trust FILE",
         ) from error
+    if manifest.origin != trust.origin:
+        raise LedgerError(
+            f"the backup is of the log {manifest.origin}, and trust.json is of {trust.origin}",
+            code="backup_origin",
+            next_step="restore a backup of this log; one from before a fork needs the trust.json of that time: --trust",
+        )
     return manifest
 
 

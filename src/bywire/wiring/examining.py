@@ -167,7 +167,7 @@ def _same_user(around: Surroundings) -> Check:
         "same user",
         Health.LIMIT,
         f"anything that runs as {who} outside the sandbox can read the operator directory and reach the service's port",
-        "run agents as another user; what bywire cannot stop is listed in SECURITY.md",
+        "run agents as another user; what bywire cannot stop is listed in docs/security.md",
     )
 
 

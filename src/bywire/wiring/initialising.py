@@ -37,6 +37,7 @@ class Initialised(msgspec.Struct, frozen=True):
     operator_dir: str
     approver: str
     approver_key: str
+    approver_made: bool
     findings: Findings
     intent: ServiceIntent
 
@@ -69,7 +70,7 @@ def initialise(repo: Path, operator: Path | None, *, approver: str, passphrase: 
         )
         directory.write(OPERATOR_FILE, text.encode())
     _install_policy(directory)
-    _install_keys(directory, person.id, f"person:{approver}", passphrase)
+    new = _install_keys(directory, person.id, f"person:{approver}", passphrase)
     operator_config = read_operator(directory)
     return Initialised(
         service=operator_config.service,
@@ -78,6 +79,7 @@ def initialise(repo: Path, operator: Path | None, *, approver: str, passphrase: 
         operator_dir=str(directory.path),
         approver=f"person:{approver}",
         approver_key=str(directory.path / f"keys/approver--person-{approver}.pem"),
+        approver_made=new,
         findings=findings,
         intent=intent,
     )
@@ -115,9 +117,10 @@ def _install_policy(directory: OperatorDirectory) -> None:
             directory.write(name, shipped[name])
 
 
-def _install_keys(directory: OperatorDirectory, owner: str, approver: str, passphrase: bytes | None) -> None:
+def _install_keys(directory: OperatorDirectory, owner: str, approver: str, passphrase: bytes | None) -> bool:
+    """Whether keys were made; those that are there stay."""
     if (directory.path / TRUST_FILE).exists():
-        return
+        return False
     keys = KeyFiles(directory)
     if (directory.path / DATABASE_FILE).exists():
         raise ConfigError(
@@ -133,6 +136,7 @@ def _install_keys(directory: OperatorDirectory, owner: str, approver: str, passp
     made.append(keys.create(KeyRole.APPROVER, approver, passphrase=passphrase))
     origin = f"bywire.dev/log/{made[0].key_id[:16]}"
     keys.save_trust(TrustRoot(version=1, origin=origin, keys=tuple(made)))
+    return True
 
 
 def _search_path() -> tuple[str, ...]:

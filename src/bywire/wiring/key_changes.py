@@ -254,6 +254,9 @@ def _replaced(
 ) -> tuple[TrustedKey | None, str]:
     """The key to retire, if one is valid, and the owner of the principal."""
     known = [key for key in workspace.trust.keys if (key.role, key.principal) == (role, principal)]
+    listed = role is KeyRole.APPROVER and any(person.id == principal for person in workspace.operator.people)
+    if not known and listed:
+        return None, ""  # the first key of a person whom the operator named
     if not known:
         raise ConfigError(f"{principal} has no key of role {role}", code="key_missing", next_step=_LIST)
     valid = [key for key in known if key.valid_at(None) and not key.application and key != new]

@@ -15,14 +15,23 @@ from bywire.adapters.backup_files import copy_in, opened, put_in_place, set_asid
 from bywire.adapters.blob_keys import DIRECTORY as BLOB_KEYS
 from bywire.adapters.clock import HighWaterClock
 from bywire.adapters.git_repository import GitRepository
-from bywire.adapters.key_files import TRUST_FILE, KeyFiles
+from bywire.adapters.key_files import TRUST_FILE, KeyFiles, draw_id
 from bywire.adapters.operator_dir import OperatorDirectory, operator_path
 from bywire.adapters.removal import remove_tree
-from bywire.adapters.sqlite_restoring import end_approvals, end_sessions, leave_origin, put_under_stop, root_of, tail_of
+from bywire.adapters.sqlite_restoring import (
+    end_approvals,
+    end_sessions,
+    keep_ended,
+    leave_origin,
+    put_under_stop,
+    root_of,
+    settle_log,
+    tail_of,
+)
 from bywire.adapters.sqlite_writer import Transaction, Writer
 from bywire.adapters.witness_memory import WitnessMemory
 from bywire.adapters.workspace_presence import Presence
-from bywire.identity.trust import TrustRoot, parse_trust_root
+from bywire.identity.trust import TrustRoot
 from bywire.ledger import log
 from bywire.ledger.checkpoint import log_keys, verify_checkpoint
 from bywire.ledger.entry import leaf_bytes, record_entry, statement_entry
@@ -34,14 +43,15 @@ from bywire.seal.digest import same_digest, sha256_hex
 from bywire.seal.dsse import sign_statement
 from bywire.seal.keys import SigningKey
 from bywire.wiring.approving import roles_of
-from bywire.wiring.backup import Backup, Manifest, read_backup
+from bywire.wiring.backup import Backup, Manifest, take_backup
+from bywire.wiring.restored_trust import forked_trust, known_ends, note_text, outside_trust, read_note, require_log_key
 from bywire.wiring.witnessing import Witnesses
 from bywire.wiring.workspace import DATABASE_FILE, LOG_PRINCIPAL, OPERATOR_FILE, WITNESS_FILE, read_operator
 
 FORK_KIND, RESTORE_KIND = "fork", "restore"
 STAGING = ".restoring"
 _ASIDE = "replaced"
-_FORKED = ".fork-"
+_DRAWN = 8
 _REPLACED = (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm", BLOB_KEYS, TRUST_FILE, WITNESS_FILE)
 _ANOTHER = "restore a newer backup; or go on from this one as another log: --fork --reason TEXT --as PERSON"
 
@@ -75,11 +85,15 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """How far a backup lies behind. `provably_none`: the database that it replaces was read, and holds nothing more."""
+    """How far a backup lies behind. `readable`: the database that it replaces was read.
+
+    `provably_none`: and it holds as much as the backup, and nothing more. A shorter one is itself behind, or new.
+    """
 
     entries: int
     kinds: dict[str, int]
     witnessed: bool
+    readable: bool
     provably_none: bool
     where: str
 
@@ -101,6 +115,16 @@ class _Prepared(msgspec.Struct, frozen=True):
     approvals: int
 
 
+class _GoingOn(msgspec.Struct, frozen=True):
+    """What a restored log goes on with: the keys to believe, where keys ended, what is missing, who chose, the key."""
+
+    trust: TrustRoot
+    ends: dict[str, int]
+    gap: Gap
+    choice: Choice
+    key: SigningKey
+
+
 def restore(
     repo: Path,
     operator: Path | None,
@@ -112,35 +136,48 @@ def restore(
 ) -> Restored:
     """Restore `source` into the operator directory of `repo`.
 
-    1. Nobody else has the workspace open. 2. The backup verifies under a trust root from outside it. 3. It is not
-    behind, and no other history than, what is known elsewhere, unless the person chose to fork. 4. A copy is prepared:
-    sessions and approvals end, a stop is put in force, a fork is stated and signed. 5. Only then files change places.
+    1. Nobody else has the workspace open. 2. A private copy of the backup verifies under a trust root from outside it;
+    the backup itself is not looked at again. 3. It is not behind, and no other history than, what is known elsewhere,
+    unless the person chose to fork. 4. The copy is prepared: sessions and approvals end, and every key that ended here;
+    a stop is put in force, a fork is stated and signed. 5. Only then files change places.
 
-    Raises ConflictError `workspace_busy`; ConfigError `trust_missing`, `key_missing`, `not_a_person`, `fork_unneeded`;
-    LedgerError `restore_behind_witness`, `restore_unwitnessed`, `restore_other_history`, and those of `read_backup`.
+    Raises ConflictError `workspace_busy`; ConfigError `trust_missing`, `key_missing`, `not_a_person`, `fork_unneeded`,
+    `log_key_untrusted`; EvidenceError `trust_invalid`, `checkpoint_malformed`; LedgerError `restore_behind_witness`,
+    `restore_unwitnessed`, `restore_other_history`, and those of `read_backup`.
     """
     directory = OperatorDirectory.create(operator_path(GitRepository(repo).root, given=operator))
     staging = directory.path / STAGING
     with directory.lock("deliver"), Presence(directory.path, alone=True):
         remove_tree(staging)
-        trust = _trust(directory, trust_file)
-        with opened(source, directory.path) as unpacked:
-            backup = read_backup(unpacked, trust)
+        try:
+            trust = outside_trust(directory, trust_file)
+            with opened(source, directory.path) as unpacked:
+                backup = take_backup(unpacked, staging, trust)
             gap = _gap(directory, backup, trust, checkpoint_file)
             _refuse(directory, backup, gap, choice)
-            added, differing = _configure(directory, backup, trust)
-            for name in backup.manifest.files:
-                if name == DATABASE_FILE or name.startswith(f"{BLOB_KEYS}/"):
-                    copy_in(unpacked / name, staging / name)
-        key = KeyFiles(directory).load(KeyRole.LOG, LOG_PRINCIPAL)
-        prepared = _prepare(staging / DATABASE_FILE, backup.manifest, trust, gap, choice, key)
-        aside = directory.path / f"{_ASIDE}-{prepared.now_ms}"
-        set_aside(directory.path, _REPLACED, aside)
-        put_in_place(staging, directory.path, DATABASE_FILE)
-        if choice.fork:
-            directory.write(TRUST_FILE, prepared.trust.to_bytes())
-            directory.write(WITNESS_FILE, prepared.note.encode())
-        remove_tree(staging)
+            return _go_on(directory, backup, gap, trust, choice)
+        finally:
+            remove_tree(staging)  # it may hold private keys
+
+
+def _go_on(directory: OperatorDirectory, backup: Backup, gap: Gap, trust: TrustRoot, choice: Choice) -> Restored:
+    """Prepare the copy, then let it take its place."""
+    staging, ends = backup.place, known_ends(directory)
+    trust = trust.retired(ends)
+    added, differing = _configure(directory, backup, trust)
+    key = KeyFiles(directory).load(KeyRole.LOG, LOG_PRINCIPAL)
+    if choice.fork:
+        require_log_key(trust, key)
+    going_on = _GoingOn(trust, ends, gap, choice, key)
+    prepared = _prepare(staging / DATABASE_FILE, backup.manifest, going_on)
+    aside = directory.path / f"{_ASIDE}-{prepared.now_ms}"
+    if gap.readable:
+        settle_log(directory.path / DATABASE_FILE)
+    set_aside(directory.path, _REPLACED, aside)
+    put_in_place(staging, directory.path, DATABASE_FILE, BLOB_KEYS)
+    if choice.fork:
+        directory.write(TRUST_FILE, prepared.trust.to_bytes())
+        directory.write(WITNESS_FILE, prepared.note.encode())
     return Restored(
         origin=prepared.trust.origin,
         size=backup.manifest.size,
@@ -157,19 +194,6 @@ def restore(
     )
 
 
-def _trust(directory: OperatorDirectory, trust_file: Path | None) -> TrustRoot:
-    """The trust root from outside the backup (RULES 25)."""
-    if trust_file is not None:
-        return parse_trust_root(trust_file.read_bytes())
-    if not (directory.path / TRUST_FILE).exists():
-        raise ConfigError(
-            f"{directory.path} has no {TRUST_FILE}, and the one in a backup cannot vouch for itself",
-            code="trust_missing",
-            next_step="name the trust root as you keep it elsewhere: --trust FILE",
-        )
-    return parse_trust_root(directory.read(TRUST_FILE))
-
-
 def _gap(directory: OperatorDirectory, backup: Backup, trust: TrustRoot, checkpoint_file: Path | None) -> Gap:
     """How far the backup lies behind everything that can be asked. LedgerError `restore_other_history`."""
     manifest, database = backup.manifest, backup.place / DATABASE_FILE
@@ -181,13 +205,16 @@ def _gap(directory: OperatorDirectory, backup: Backup, trust: TrustRoot, checkpo
     if here is not None:
         if here[0] >= manifest.size and here[1] != bytes.fromhex(manifest.root):
             raise _other_history(f"the database in {directory.path}")
-        known.append(_Known(here[0], b"", "the database that it would replace"))
+        # One that is shorter than its backup cannot say how far the log had come.
+        if here[0] >= manifest.size:
+            known.append(_Known(here[0], b"", "the database that it would replace"))
     furthest = max(known, key=lambda one: one.size, default=_Known(0, b"", ""))
     return Gap(
         entries=max(furthest.size - manifest.size, 0),
         kinds=here[2] if here is not None else {},
         witnessed=bool(known),
-        provably_none=here is not None and furthest.size <= manifest.size,
+        readable=here is not None,
+        provably_none=here is not None and here[0] == manifest.size and furthest.size <= manifest.size,
         where=furthest.where,
     )
 
@@ -196,9 +223,9 @@ def _known(directory: OperatorDirectory, trust: TrustRoot, checkpoint_file: Path
     """Every signed checkpoint that can be found outside the backup."""
     notes: list[tuple[str, str]] = []
     if checkpoint_file is not None:
-        notes.append((str(checkpoint_file), checkpoint_file.read_text()))
+        notes.append((str(checkpoint_file), read_note(checkpoint_file)))
     if (directory.path / WITNESS_FILE).exists():
-        notes.append((WITNESS_FILE, directory.read(WITNESS_FILE).decode()))
+        notes.append((WITNESS_FILE, note_text(directory.read(WITNESS_FILE))))
     if (directory.path / OPERATOR_FILE).exists():
         witnessing = read_operator(directory).witnessing
         witnesses = Witnesses(witnessing, WitnessMemory(directory), lambda: trust, HighWaterClock().now_ms)
@@ -268,15 +295,14 @@ def _configure(
     return tuple(added), tuple(differing)
 
 
-def _prepare(
-    database: Path, manifest: Manifest, trust: TrustRoot, gap: Gap, choice: Choice, key: SigningKey
-) -> _Prepared:
+def _prepare(database: Path, manifest: Manifest, given: _GoingOn) -> _Prepared:
     """Make the copy fit to go on from, in one transaction."""
+    trust, gap, choice, key = given.trust, given.gap, given.choice, given.key
 
     def work(tx: Transaction) -> _Prepared:
         row = tx.execute("SELECT value FROM meta WHERE key = 'now_ms'").fetchone()
         now_ms = HighWaterClock(0 if row is None else int(row[0])).now_ms()
-        going_on = forked_trust(trust, manifest.size, now_ms) if choice.fork else trust
+        going_on = forked_trust(trust, manifest.size, now_ms, draw_id()[:_DRAWN]) if choice.fork else trust
         said: dict[str, Any] = {
             "at_ms": now_ms,
             "backup_at_ms": manifest.at_ms,
@@ -289,6 +315,7 @@ def _prepare(
             "root": tree_root(tx, manifest),
             "size": tx.entry_count(),
         }
+        keep_ended(tx, given.ends, now_ms)
         if choice.fork:
             leave_origin(tx)
             statement = Statement(
@@ -311,24 +338,6 @@ def _prepare(
 
     with Writer(database) as writer:
         return writer.run(work)
-
-
-def forked_trust(trust: TrustRoot, size: int, now_ms: int) -> TrustRoot:
-    """The trust root of the log that goes on from the first `size` entries of another.
-
-    Indexes from `size` on are given out anew, so what a key was promised beyond it holds from there: a key that was
-    retired in the lost part is retired, its successor valid.
-    """
-    keys = tuple(
-        msgspec.structs.replace(
-            one,
-            from_index=min(one.from_index, size),
-            to_index=None if one.to_index is None else min(one.to_index, size),
-        )
-        for one in trust.keys
-    )
-    origin = f"{trust.origin.partition(_FORKED)[0]}{_FORKED}{size}-{now_ms}"
-    return msgspec.structs.replace(trust, origin=origin, keys=keys)
 
 
 def tree_root(tx: Transaction, manifest: Manifest) -> str:

@@ -52,7 +52,7 @@ def test_desired_state_may_be_patched(path):
         "",
     ],
 )
-def test_everything_else_may_not(path):
+def test_rule_21_everything_else_may_not(path):
     assert not may_be_patched(path)
 
 

@@ -179,7 +179,7 @@ def test_existing_files_and_policy_names_are_never_overwritten():
 @pytest.mark.parametrize(
     "path", [".github/workflows/web.yaml", "deploy/policy/web.yaml", "deploy/../x.yaml", "evidence/w.yaml"]
 )
-def test_a_reason_cannot_lead_a_patch_out_of_desired_state(path):
+def test_rule_21_a_reason_cannot_lead_a_patch_out_of_desired_state(path):
     with pytest.raises(EvidenceError) as caught:
         answer(workload("web", {"app": "web"}, path))
     assert caught.value.code == "recourse_path_refused"
@@ -193,7 +193,7 @@ def test_a_workload_without_labels_needs_a_person():
 ADAPTER = {"name": "adapter", "kind": "adapter", "path": "assets/a.json", "digest": "", "provenance": None}
 
 
-def test_stale_and_missing_asset_provenance_become_the_producers_command_once():
+def test_rule_21_stale_and_missing_asset_provenance_become_the_producers_command_once():
     decision = deny(
         ("gate.asset_provenance_stale", {"asset": "adapter"}), ("gate.asset_provenance_missing", {"asset": "adapter"})
     )
