@@ -133,6 +133,8 @@ class Mutated:
                     self._classes.pop()
             case ast.Import() | ast.ImportFrom() | ast.Global() | ast.Nonlocal():
                 pass
+            case ast.Assign(targets=[ast.Name(id="__all__")]):
+                pass
             case ast.AnnAssign():
                 self._visit_annotation(node.annotation, Place(node, "annotation", None))
                 if node.value is not None and not _is_type_alias(node):

@@ -167,7 +167,7 @@ class Door:
         """Journal how an intent ended, with what the target shows afterwards (RULES 15)."""
         contract = self._catalogue.find(row.tool)
         after = self._entrance.observe(contract) if contract else {}
-        outcome = records.verified(outcome, contract, row, after)
+        outcome = records.verified(outcome, contract, row, after, recovered="recovered" in before)
         approval = {"approver": grant.approver, "reason": grant.reason, "id": grant.id} if grant else {}
         observed = {"before": before, "after": after}
         envelope = records.outcome_statement(outcome, row.key, observed, approval, self._log_key)

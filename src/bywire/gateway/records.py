@@ -70,10 +70,13 @@ def was_decided(row: IntentRow, found: tuple[int, bytes] | None, trust: TrustRoo
     )
 
 
-def verified(outcome: Outcome, contract: Contract | None, row: IntentRow, after: dict[str, Any]) -> Outcome:
+def verified(
+    outcome: Outcome, contract: Contract | None, row: IntentRow, after: dict[str, Any], *, recovered: bool
+) -> Outcome:
     """`outcome` as the target shows it: an effect whose postconditions are contradicted is not known to be done.
 
-    A target that says nothing contradicts nothing; the outcome then records what could not be verified.
+    A target that says nothing contradicts nothing, and of a `recovered` call its own record counts; the outcome then
+    says what could not be verified.
     """
     if contract is None or outcome.status is not OutcomeStatus.COMMITTED or not contract.postconditions:
         return outcome
@@ -82,6 +85,9 @@ def verified(outcome: Outcome, contract: Contract | None, row: IntentRow, after:
     contradicted = unmet(contract.postconditions, row.request["parameters"], after)
     if not contradicted:
         return outcome
+    if recovered:
+        # What the target recorded then is not undone by what it shows now: a later retreat may have come between.
+        return msgspec.structs.replace(outcome, unverified=contradicted)
     error = {
         "code": "postcondition_unmet",
         "message": f"{contract.name} was carried out, but the target does not show it: {', '.join(contradicted)}",

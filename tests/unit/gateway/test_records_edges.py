@@ -64,7 +64,7 @@ def test_rule_15_an_outcome_is_signed_with_what_was_seen(made, named):
 
 @pytest.mark.parametrize("after", [SHOWN, {**SHOWN, "weight": 1}])
 def test_rule_15_an_effect_that_shows_stands(after):
-    assert verified(COMMITTED, WEIGHT, ROW, after) == COMMITTED
+    assert verified(COMMITTED, WEIGHT, ROW, after, recovered=False) == COMMITTED
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_rule_15_an_effect_that_shows_stands(after):
     ],
 )
 def test_rule_15_an_effect_that_does_not_show_is_unknown(after, names):
-    made = verified(COMMITTED, WEIGHT, ROW, after)
+    made = verified(COMMITTED, WEIGHT, ROW, after, recovered=False)
     assert (made.status, made.unverified, made.result) == (OutcomeStatus.UNKNOWN, names, COMMITTED.result)
     assert (made.error["code"], made.error["next_step"]) == ("postcondition_unmet", "bywire reconcile")
     assert made.error["message"].endswith(", ".join(names))
@@ -84,20 +84,20 @@ def test_rule_15_an_effect_that_does_not_show_is_unknown(after, names):
 
 @pytest.mark.parametrize("after", [{"unavailable": "no_answer"}, {"omitted": "too large"}, {**SHOWN, "omitted": "x"}])
 def test_rule_15_a_target_that_says_nothing_contradicts_nothing(after):
-    made = verified(COMMITTED, WEIGHT, ROW, after)
+    made = verified(COMMITTED, WEIGHT, ROW, after, recovered=False)
     assert made == msgspec.structs.replace(COMMITTED, unverified=("artifact_is_canary", "weight_not_above"))
 
 
 @pytest.mark.parametrize("status", [status for status in OutcomeStatus if status is not OutcomeStatus.COMMITTED])
 def test_only_an_effect_that_was_carried_out_is_looked_for(status):
     other = msgspec.structs.replace(COMMITTED, status=status)
-    assert verified(other, WEIGHT, ROW, {"canary": ""}) == other
+    assert verified(other, WEIGHT, ROW, {"canary": ""}, recovered=False) == other
 
 
 def test_a_tool_without_promises_and_a_tool_without_contract_promise_nothing():
     for contract in (NOTE, None):
         for after in ({}, {"unavailable": "x"}):
-            assert verified(COMMITTED, contract, ROW, after) == COMMITTED
+            assert verified(COMMITTED, contract, ROW, after, recovered=False) == COMMITTED
 
 
 # --- rule 4: what the log signed, and nothing else, may be sent again ---
@@ -181,3 +181,10 @@ def test_rule_25_a_retired_log_key_is_believed_for_its_own_time():
     retired = msgspec.structs.replace(TRUST, keys=keys)
     assert believed(signed(), trust=retired, index=4)
     assert not believed(signed(), trust=retired, index=5)
+
+
+def test_of_a_recovered_call_the_targets_own_record_counts():
+    after = {"canary": "", "weight": 0, "stable": "b" * 64}
+    made = verified(COMMITTED, WEIGHT, ROW, after, recovered=True)
+    assert (made.status, made.error) == (COMMITTED.status, None)
+    assert made.unverified
