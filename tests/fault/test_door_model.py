@@ -21,7 +21,7 @@ from door_world import (
     World,
     ask,
 )
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -175,6 +175,7 @@ class DoorMachine(RuleBasedStateMachine):
         return f"{tool}({'' if tool == 'rollback_release' else weight}) by {who}"
 
     def send(self, tool, key, weight, who, answer, meanwhile):
+        self.later(1)  # two requests of one millisecond would be one packet
         changes = {"set_canary_weight": {"weight": weight}, "send_note": {"text": str(weight)}}.get(tool, {})
         action = self.action_of(tool, weight, who)
         full_key = f"{who}|{tool}|{key}"
@@ -377,6 +378,8 @@ class DoorMachine(RuleBasedStateMachine):
 TestDoorModel = DoorMachine.TestCase
 TestDoorModel.settings = settings(
     max_examples=40,
+    # Each step is a database's worth of work; the number of the failing example is enough to look closer.
+    phases=(Phase.explicit, Phase.generate),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

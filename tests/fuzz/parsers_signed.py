@@ -57,8 +57,7 @@ def _() -> Parser:
 
 @parser("seal/keys.py:SigningKey.from_pem")
 def _() -> Parser:
-    defect = "a key of another length is OpenSSL's InternalError"
-    return Parser(SigningKey.from_pem, (ALICE.to_pem(),), known=defect)
+    return Parser(SigningKey.from_pem, (ALICE.to_pem(),))
 
 
 @parser("seal/keys.py:VerifyKey.verify")
@@ -299,5 +298,4 @@ def _() -> Parser:
 
     step = {"tool": "restart", "parameters": {"n": {"min": 1, "max": 5}, "s": {"one_of": ["a", 1]}, "e": {"equals": 1}}}
     runbook = {"service": "s", "environment": "production", "steps": [step], "uses": 3, "valid_seconds": 600}
-    defect = "half a character where a runbook should be is a UnicodeEncodeError"
-    return Parser(parse_runbook, (runbook,), "value", known=defect)
+    return Parser(parse_runbook, (runbook,), "value")

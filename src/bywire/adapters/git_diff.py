@@ -11,7 +11,8 @@ from bywire.model.errors import ConfigError
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _ESCAPE = re.compile(rb'\\([0-7]{3}|[abtnvfr"\\])')
 _LETTERS = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
-_PERSON = re.compile(r"\s*([^<>\n]*?)\s*<([^<>\n]*)>.*")
+# No two quantifiers may share what they match: a message may hold a megabyte of blanks.
+_PERSON = re.compile(r"([^<>\n]*)<([^<>\n]*)>")
 _CO_AUTHOR = re.compile(r"^co-authored-by:(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -81,8 +82,10 @@ def parse_patch(patch: bytes) -> dict[str, LineChanges]:
             new = _unquote(line[4:])
             current = found.setdefault(new[2:] if new != "/dev/null" else old[2:], LineChanges([], 0))
         elif (hunk := _HUNK.match(line)) is not None:
-            removed = int(hunk[1] or 1)
-            start, count = int(hunk[2]), int(hunk[3] or 1)
+            # A header may say any number; a patch holds no more lines than it has.
+            most = len(lines) - position
+            removed = min(int(hunk[1] or 1), most)
+            start, count = int(hunk[2]), min(int(hunk[3] or 1), most)
             current.removed += removed
             current.added.extend(range(start, start + count))
             # Content lines may look like headers: they are skipped by count.
@@ -141,4 +144,4 @@ def parse_commit(raw: bytes) -> tuple[tuple[Author, ...], str]:
 def parse_person(text: str) -> Author | None:
     """`Name <email> ...` as an Author with the address in lower case; None when there is no address."""
     found = _PERSON.match(text)
-    return Author(found[1][:200], found[2].strip().lower()[:254]) if found else None
+    return Author(found[1].strip()[:200], found[2].strip().lower()[:254]) if found else None

@@ -61,7 +61,7 @@ class ControlServer:
             return {"ok": True, "result": await self._control.answer(_decoder.decode(line))}
         except BywireError as error:
             return {"ok": False, "error": error.as_json()}
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             refusal = TargetError(
                 f"malformed request: {error}", code="invalid_request", next_step="Correct the request."
             )

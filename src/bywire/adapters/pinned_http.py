@@ -49,15 +49,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 def parse_origin(text: str, *, private: bool) -> Origin:
     """`https://host[:port]`, nothing more; plain http only to a private origin. Raises ConfigError `origin_invalid`."""
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
-        port = 0
+        parts, port = urlsplit(""), 0
     bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password)
     if not parts.hostname or not port or not bare or parts.scheme not in ({"https", "http"} if private else {"https"}):
         raise ConfigError(
-            f"{text!r} is no origin that a credential may be sent to",
+            f"{text[:80]!r} is no origin that a credential may be sent to",
             code="origin_invalid",
             next_step="write https://host[:port]; http only together with `private: true`",
         )

@@ -56,7 +56,7 @@ def parse_runbook(value: Any) -> Runbook:
     """Read a runbook. Raises EvidenceError `runbook_malformed` naming the fault."""
     try:
         runbook = msgspec.convert(value, Runbook)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise _refused(str(error)) from error
     for step in runbook.steps:
         fault = _fault(step)

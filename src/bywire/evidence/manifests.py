@@ -149,12 +149,12 @@ def _policy_selector(spec: JsonObject) -> dict[str, str]:
     other than a single-valued In do not count. Source: Kubernetes networking.k8s.io/v1 NetworkPolicySpec.
     """
     pods = spec.get("podSelector")
-    types = spec.get("policyTypes") or ["Ingress"]
-    admits_all = any(not rule for rule in spec.get("ingress") or [])
+    types = _list(spec.get("policyTypes")) or ["Ingress"]
+    admits_all = any(not rule for rule in _list(spec.get("ingress")))
     if not isinstance(pods, dict) or "Ingress" not in types or admits_all:
         return {UNSELECTABLE: ""}
     selector = _labels(pods.get("matchLabels"))
-    for expression in pods.get("matchExpressions") or []:
+    for expression in _list(pods.get("matchExpressions")):
         values = _mapping(expression).get("values")
         if _mapping(expression).get("operator") == "In" and isinstance(values, list) and len(values) == 1:
             key, wanted = str(_mapping(expression).get("key")), str(values[0])
@@ -170,6 +170,11 @@ def _labels(value: Any) -> dict[str, str]:
 
 def _mapping(value: Any) -> JsonObject:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    """A list; absent is empty, and what is neither counts as a list that says nothing."""
+    return value if isinstance(value, list) else [] if value is None else [None]
 
 
 def _invalid(path: str, why: str) -> EvidenceError:

@@ -74,7 +74,10 @@ def _checked(bom: JsonObject) -> tuple[Mapping[str, Any], Sequence[Mapping[str, 
 
 def _related(bom: JsonObject) -> frozenset[str]:
     related: set[str] = set()
-    for edge in bom.get("dependencies") or []:
+    edges = bom.get("dependencies") or []
+    if not isinstance(edges, list):
+        raise _malformed("dependencies are no list")
+    for edge in edges:
         if not isinstance(edge, dict) or not isinstance(edge.get("dependsOn", []), list):
             raise _malformed("a dependency is not an object with dependsOn")
         related.update(str(ref) for ref in edge.get("dependsOn", []))
@@ -82,20 +85,28 @@ def _related(bom: JsonObject) -> frozenset[str]:
 
 
 def _is_about(component: Any, artifact: str) -> bool:
-    hashes = component.get("hashes", []) if isinstance(component, dict) else []
     return any(
         isinstance(item, dict) and item.get("alg") == "SHA-256" and same_digest(str(item.get("content", "")), artifact)
-        for item in hashes
+        for item in (_hashes(component) if isinstance(component, dict) else [])
     )
 
 
 def _hash(component: Mapping[str, Any]) -> bool:
-    hashes = component.get("hashes") or []
-    return any(isinstance(item, dict) and len(str(item.get("content", ""))) >= 64 for item in hashes)
+    return any(isinstance(item, dict) and len(str(item.get("content", ""))) >= 64 for item in _hashes(component))
+
+
+def _hashes(component: Mapping[str, Any]) -> list[Any]:
+    hashes = component.get("hashes")
+    return hashes if isinstance(hashes, list) else []
+
+
+def _supplier(component: Mapping[str, Any]) -> bool:
+    supplier = component.get("supplier")
+    return isinstance(supplier, dict) and bool(supplier.get("name"))
 
 
 _ELEMENTS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-    "supplier": lambda item: bool((item.get("supplier") or {}).get("name")),
+    "supplier": _supplier,
     "name": lambda item: bool(item.get("name")),
     "version": lambda item: bool(item.get("version")),
     # A file has no purl; its own digest identifies it.

@@ -62,7 +62,7 @@ class Judged(msgspec.Struct, frozen=True):
         contract, retreat = self.asked.contract, self.policy_input["retreat"]
         if contract is None or not contract.exposure_reducing or retreat is None or retreat["authorised"] is not True:
             return False
-        to = self.asked.action.parameters.get("to", "")
+        to = self.asked.action.parameters.get("to")
         return isinstance(to, str) and to != "" and to == str(retreat["last_good"])
 
 
@@ -190,4 +190,4 @@ def _is_changed(decision: Decision) -> bool:
 
 
 def _replaces(obligation: dict[str, Any]) -> bool:
-    return obligation.get("kind") == "replace" and {"parameter", "value"} <= obligation.keys()
+    return obligation.get("kind") == "replace" and "parameter" in obligation and "value" in obligation

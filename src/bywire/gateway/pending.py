@@ -51,7 +51,7 @@ class Pending:
         # A request that a gate holds until its window opens must still be alive then.
         opens_ms = next_opening_ms(self._operator.change_windows, now_ms) if packet.gate == SCHEDULED else None
         lives_ms = self._operator.limits.approval_ttl_seconds * 1000
-        packet = msgspec.structs.replace(packet, expires_at_ms=max(now_ms, opens_ms or 0) + lives_ms)
+        packet = msgspec.structs.replace(packet, expires_at_ms=(opens_ms or now_ms) + lives_ms)
         earlier = self._approvals.find(action_digest=asked.action.digest, plan_digest=packet.plan_digest)
         waiting = _waiting(earlier, packet)
         if waiting is not None:

@@ -34,7 +34,7 @@ def format_vkey(name: str, key: VerifyKey, kind: bytes) -> str:
 def parse_vkey(text: str, kind: bytes) -> NamedKey:
     """Read a key of the wanted kind. Raises EvidenceError `vkey_invalid`."""
     match = _PARTS.fullmatch(text)
-    if match is None:
+    if match is None or not text.isprintable():
         raise _invalid("it is not of the form name+8 hex digits+44 characters of base64")
     name, claimed, encoded = match.groups()
     material = base64.b64decode(encoded)

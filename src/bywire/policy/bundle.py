@@ -33,7 +33,7 @@ MESSAGES = "messages.json"
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a bundle says of itself: its revision, the input version it reads and the rules that answer."""
 
-    revision: Annotated[int, msgspec.Meta(ge=1)]
+    revision: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
     input_version: int
     entrypoints: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern=r"^data\.bywire(\.[a-z_]+)+$")], ...],

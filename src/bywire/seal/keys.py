@@ -7,7 +7,7 @@ verifies with is part of the trusted key, never of the signature: plain Ed25519,
 from hashlib import sha256
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -127,7 +127,7 @@ class SigningKey:
         """Load PKCS#8 PEM; EvidenceError `key_invalid` when it is not an Ed25519 key or the passphrase is wrong."""
         try:
             private = serialization.load_pem_private_key(pem, passphrase)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
             raise EvidenceError("the key file cannot be read", code="key_invalid", next_step=_REPLACE) from error
         if not isinstance(private, Ed25519PrivateKey):
             raise EvidenceError("the key file holds no Ed25519 key", code="key_invalid", next_step=_REPLACE)

@@ -582,9 +582,8 @@ def test_rule_10_advice_is_recorded_and_authorises_nothing(world, answer):
 
 def test_rule_10_advice_on_a_read_is_asked_as_a_read(world):
     world.door.advise("1", ask("get_deployment_status", {}, ""))
-    assert world.engine.asked[0]["state"]["limits"] == []
     world.door.advise("1", ask("send_note", {"text": "x"}))
-    assert world.engine.asked[1]["state"]["limits"] != []
+    assert [question["retreat"] for question in world.engine.asked] == [None, RETREAT]
     assert world.door.advise("1", ask("rm_rf", {})).status is OutcomeStatus.ADVISED
 
 

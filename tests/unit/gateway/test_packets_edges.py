@@ -38,7 +38,9 @@ def action_of(tool="set_canary_weight", values=None, **changes):
     return canonicalise(ask(tool, values, **changes), AGENT, Redactor(WORKSPACE_KEY))
 
 
-def packet(tool="set_canary_weight", values=None, facts=GOOD, obligations=(), prose="", integrity="trusted", **changes):
+def packet(
+    tool="set_canary_weight", values=None, facts=GOOD, obligations=(), prose=None, integrity="trusted", **changes
+):
     question = {
         "now_ms": NOW,
         "state": {"target": TARGET, "session": {"integrity": integrity}},
@@ -47,7 +49,9 @@ def packet(tool="set_canary_weight", values=None, facts=GOOD, obligations=(), pr
     wanted = decision(Effect.APPROVAL_NEEDED, obligations)
     action = action_of(tool, values, **changes)
     contract = CATALOGUE.find(tool)
-    return build_packet(action, contract, wanted, question, expires_at_ms=NOW + 9, prose=prose)
+    return build_packet(
+        action, contract, wanted, question, expires_at_ms=NOW + 9, **({} if prose is None else {"prose": prose})
+    )
 
 
 def test_rule_18_everything_a_person_signs_comes_from_what_was_verified():
@@ -72,7 +76,7 @@ def test_rule_18_everything_a_person_signs_comes_from_what_was_verified():
 def test_what_the_policy_wants_is_what_a_person_must_be():
     nothing = packet()
     assert (nothing.tier, nothing.approver_roles, nothing.quorum_roles) == ("high", (), ())
-    assert (nothing.quorum, nothing.gate, nothing.risk_flags) == (1, "", ())
+    assert (nothing.quorum, nothing.gate, nothing.risk_flags, nothing.prose) == (1, "", (), "")
     wanted = packet(
         obligations=(
             {"kind": "redact", "tier": "no", "roles": ["nobody"], "count": 9},

@@ -53,6 +53,10 @@ def test_an_input_may_have_256_kibibytes_and_not_one_byte_more():
     assert late.reasons[0].facts == {"bytes": INPUT_BYTES_MAX + 1, "limit": INPUT_BYTES_MAX}
 
 
+def test_the_engines_of_a_thousand_agents_are_kept():
+    assert interpreter.AGENT_ENGINES_MAX == 1_024
+
+
 def test_the_engines_own_rules_are_these():
     assert module.RULES == ("engine.error", "engine.input_too_large", "engine.shape", "engine.undefined")
 
