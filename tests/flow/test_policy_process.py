@@ -157,11 +157,16 @@ def test_who_is_interrupted_leaves_no_process_behind(monkeypatch):
     monkeypatch.setattr(
         policy_process.subprocess, "Popen", lambda *args, **more: started.append(real(*args, **more)) or started[-1]
     )
+    # A runner may have been started with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(1.0, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        examine_apart(attack(TRIPLE))
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            examine_apart(attack(TRIPLE))
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert started[0].returncode is not None
     with pytest.raises(ProcessLookupError):
         os.kill(started[0].pid, 0)

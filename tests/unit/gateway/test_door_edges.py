@@ -610,6 +610,16 @@ def test_a_tool_that_is_gone_may_still_be_settled(world):
     assert world.steps.seen == ["door.outcome_recorded"]
 
 
+def test_of_a_recovered_call_the_targets_own_record_counts(world):
+    row = row_of()
+    done = Outcome(COMMITTED, row.action_digest, row.decision)
+    gone = ("artifact_is_canary",)
+    settled = world.door.settle(row, done, {"recovered": "asked the target"}, None)
+    assert (settled.status, settled.unverified) == (COMMITTED, gone)
+    settled = world.door.settle(row, done, {"version": 7}, None)
+    assert (settled.status, settled.unverified) == (OutcomeStatus.UNKNOWN, gone)
+
+
 def test_rule_04_what_is_sent_again(world):
     plain = row_of(ask("send_note", {"text": "hello"}))
     assert world.door.raw_parameters(plain) == {"text": "hello"}
