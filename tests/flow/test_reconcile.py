@@ -20,7 +20,7 @@ from bywire.model.principal import KeyRole
 from bywire.model.statement import RECONCILE_EXPLANATION, Statement, subject
 from bywire.seal.dsse import sign_statement
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+MANUAL_PATH = Path(__file__).parents[2] / "docs" / "reconcile.md"
 ROGUE = "e" * 64
 OWN = ("--as", "oncall", "--explanation", "moved by hand while bywire was down")
 
@@ -83,8 +83,8 @@ def _answers(scene):
 
 
 def by_the_book(scene, heading, *arguments):
-    """Run what docs/operations.md says for when bywire is down: the block that holds `heading`, in a shell."""
-    text = OPERATIONS.read_text()
+    """Run what docs/reconcile.md says for when bywire is down: the block that holds `heading`, in a shell."""
+    text = MANUAL_PATH.read_text()
     section = text[text.index("## When bywire is down") :]
     block = next(body for body in re.findall(r"```console\n(.*?)```", section, re.DOTALL) if heading in body)
     lines = [line[2:] for line in block.splitlines() if line[:2] in {"$ ", "> "}]
