@@ -41,5 +41,5 @@ def _holds(condition: Condition, parameters: dict[str, Any], target: dict[str, A
         return bool(seen)
     wanted = parameters.get(condition.parameter) if condition.parameter else condition.value
     if condition.test is Comparison.EQUALS:
-        return type(seen) is type(wanted) and bool(seen == wanted)
+        return wanted is not None and type(seen) is type(wanted) and bool(seen == wanted)
     return type(seen) is int and type(wanted) is int and seen <= wanted

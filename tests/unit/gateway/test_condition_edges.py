@@ -61,3 +61,8 @@ def test_what_the_target_does_not_say_is_not_met(test):
 def test_only_the_unmet_ones_are_named_in_order():
     conditions = tuple(Condition(name, name, PRESENT) for name in ("b", "a", "c"))
     assert unmet(conditions, {}, {"a": 1}) == ("b", "c")
+
+
+def test_a_parameter_that_is_not_given_equals_nothing():
+    condition = Condition("same", "canary", Comparison.EQUALS, parameter="artifact")
+    assert unmet((condition,), {}, {"canary": None}) == ("same",)
