@@ -36,9 +36,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at_ms: Annotated[int, msgspec.Meta(ge=0, le=_TIME_MS_MAX)]
     kind: _Kind
     object: _Object
-    record: _Digest | Literal[""] = ""
-    signer: _Digest | Literal[""] = ""
-    statement: _Digest | Literal[""] = ""
+    record: _Digest = ""
+    signer: _Digest = ""
+    statement: _Digest = ""
     subjects: Annotated[tuple[_Digest, ...], msgspec.Meta(max_length=SUBJECTS_MAX)]
     v: Literal[1]
 
