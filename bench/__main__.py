@@ -3,14 +3,19 @@
 import json
 import sys
 
-from bench import decision, demo, gateway, ledger, policy_scale
+from bench import authzen, decision, demo, gateway, idle, ledger, mcp, policy_scale, sanitize, telemetry
 from bench.measured import tell
 
 AREAS = {
     "decision": decision.bars,
     "policy_scale": policy_scale.bars,
     "gateway": gateway.bars,
+    "authzen": authzen.bars,
+    "idle": idle.bars,
     "ledger": ledger.bars,
+    "mcp": mcp.bars,
+    "sanitize": sanitize.bars,
+    "telemetry": telemetry.bars,
     "demo": demo.bars,
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import version_one
+import version_two
 
 from bywire.adapters.sqlite_approvals import SqliteApprovals
 from bywire.adapters.sqlite_database import connect, open_database, schema_version
@@ -34,10 +35,18 @@ def keys(size):
     return (KEY.public,)
 
 
+BUILDERS = {1: version_one, 2: version_two}
+
+
+@pytest.fixture(scope="module", params=BUILDERS)
+def version(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def old(tmp_path_factory):
+def old(version, tmp_path_factory):
     path = tmp_path_factory.mktemp("old") / "bywire.db"
-    version_one.build(path, ORIGIN, KEY)
+    BUILDERS[version].build(path, ORIGIN, KEY)
     return path
 
 
@@ -51,19 +60,19 @@ def rows(path, sql):
         return connection.execute(sql).fetchall()
 
 
-def test_the_builder_makes_the_version_before_this_one(path):
-    assert VERSION == 2, "a new version needs a builder of the one before it"
+def test_there_is_a_builder_of_every_version_before_this_one(path, version):
+    assert set(BUILDERS) == set(range(1, VERSION)), "a new version needs a builder of the one before it"
     with closing(sqlite3.connect(path)) as connection:
-        assert schema_version(connection) == 1
+        assert schema_version(connection) == version
 
 
-def test_a_backup_of_the_old_version_comes_first(path):
+def test_a_backup_of_the_old_version_comes_first(path, version):
     before = rows(path, "SELECT count(*) FROM entries")
     open_database(path).close()
-    backup = path.with_name("bywire.db.backup-v1")
+    backup = path.with_name(f"bywire.db.backup-v{version}")
     assert backup.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(backup)) as copy:
-        assert schema_version(copy) == 1
+        assert schema_version(copy) == version
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert rows(backup, "SELECT count(*) FROM entries") == before
     assert rows(path, "SELECT value FROM meta WHERE key = 'schema_version'") == [(VERSION,)]
@@ -161,25 +170,26 @@ print(step)
 """
 
 
-def test_a_crash_at_any_statement_leaves_one_version_whole(old, tmp_path):
+def test_a_crash_at_any_statement_leaves_one_version_whole(old, version, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(old), str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
     )
     steps = int(done.stdout)
-    assert steps > sum(map(len, MIGRATIONS[1:]))
+    assert steps > sum(map(len, MIGRATIONS[version:]))
     versions = []
     for step in range(1, steps + 1):
         path = tmp_path / str(step) / "bywire.db"
         with closing(connect(path, read_only=True)) as connection:
             versions.append(schema_version(connection))
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            assert {"budgets", "usage"} & tables == ({"budgets"} if versions[-1] == 1 else {"usage"}), step
+            known = {1: {"budgets"}, 2: {"usage"}, 3: {"usage", "costs", "api_keys", "exchanged"}}[versions[-1]]
+            assert {"budgets", "usage", "costs", "api_keys", "exchanged"} & tables == known, step
         with closing(open_database(path)) as connection:
             assert schema_version(connection) == VERSION
             assert connection.execute("SELECT used FROM usage").fetchall() == [(7,)]
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert versions == sorted(versions)
-    assert set(versions) == {1, VERSION}
+    assert set(versions) == {version, VERSION}
     reader = open_reader(tmp_path / str(steps // 2) / "bywire.db")
     assert verify_all(reader, ORIGIN, keys).size == version_one.ENTRIES
     reader.close()

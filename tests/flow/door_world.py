@@ -240,7 +240,7 @@ class OneCredential:
             name=name, value=self.SECRET, origin="https://ci.example:443", expires_at_ms=now_ms + 60_000, minted=False
         )
 
-    def for_read(self, name, now_ms):
+    def for_read(self, name, now_ms, *, tool="", environment=""):
         return Credential(name=name, value=self.SECRET, origin="https://ci.example:443", expires_at_ms=0, minted=False)
 
 

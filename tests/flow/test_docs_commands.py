@@ -25,6 +25,7 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from docs_gateway import gateway_scene, in_background, in_scene
 from scene import Scene, wait_until
 
 from bywire.adapters import yaml_file
@@ -67,15 +68,17 @@ class Page:
         }
 
     def run(self, command):
-        return subprocess.run(
-            ["bash", "-c", self._newest(command)],
-            cwd=self._scene.repo,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        """What a command did. What it exports is there for the next; one that ends with `&` goes on to the page's end."""
+        exported = shlex.quote(str(self._scene.root / "exported"))
+        keeping = f"[ -e {exported} ] && . {exported}; trap 'export -p >{exported}' EXIT"
+        command = self._newest(in_scene(self._scene, command))
+        program = ["bash", "-c", f"{keeping}\n{command}"]
+        place = {"cwd": self._scene.repo, "env": self._environment, "text": True, "stdout": subprocess.PIPE}
+        if command.endswith(" &"):
+            program[-1] = f"{keeping}; trap - EXIT\nexec {command.removesuffix('&')}"
+            told = in_background(self._scene, lambda: subprocess.Popen(program, **place, stderr=subprocess.STDOUT))
+            return subprocess.CompletedProcess(program, 0, told, "")
+        return subprocess.run(program, **place, stderr=subprocess.PIPE, timeout=COMMAND_SECONDS, check=False)
 
     def _newest(self, command):
         """`command` with the ids of the page replaced by those of the scene."""
@@ -206,11 +209,13 @@ SCENES = {
     "people": _people,
     "staging": _staging,
     "ssh": _ssh,
+    "gateway": gateway_scene,
 }
 
 
 def _blocks(document):
-    return [match.groupdict() for match in _BLOCK.finditer(document.read_text())] if document.exists() else []
+    found = _BLOCK.finditer(document.read_text()) if document.exists() else ()
+    return [{**match.groupdict(), "at": match.start()} for match in found]
 
 
 def _steps(body):
@@ -243,11 +248,12 @@ def test_a_marked_block_does_what_it_shows(document, name, tmp_path):
         ending.callback(SCENES[name](scene) or _nothing)
         for block in _blocks(document):
             if block["scene"] == name:
+                getattr(scene, "reached", _nothing)(block["at"])
                 _play(Page(scene), block)
 
 
-def _nothing():
-    """What ends a scene that started nothing."""
+def _nothing(_=0):
+    """What ends a scene that started nothing, and what is written where nothing is shown."""
 
 
 def _play(page, block):
@@ -433,5 +439,5 @@ def test_named_files_and_functions_exist():
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="blocks are run by bash")
 def test_pages_have_blocks_to_run():
-    pages = {"operations", "approvals", "agents", "keys", "ledger", "policy", "reconcile"}
+    pages = {"operations", "approvals", "agents", "gateway", "keys", "ledger", "policy", "reconcile"}
     assert {doc.stem for doc, _ in RUNS} >= pages

@@ -273,7 +273,13 @@ class TestShadow:
         workspace = scene.workspace()
         try:
             now_ms = workspace.clock.now_ms()
-            told = {"rule": "a.too_many", "owner": "person:oncall", "expires_at_ms": begun["expires_at_ms"]}
+            told = {
+                "rule": "a.too_many",
+                "owner": "person:oncall",
+                "expires_at_ms": begun["expires_at_ms"],
+                "service": "tiny",
+                "environment": "staging",
+            }
             assert active_shadows(workspace, now_ms) == [told]
             assert active_shadows(workspace, begun["expires_at_ms"]) == []
             copied = "SELECT 'x', 'a.allowed', envelope, expires_ms, entry, NULL FROM shadow_rules"
@@ -287,6 +293,7 @@ class TestShadow:
         workspace = scene.workspace()
         try:
             workspace.writer.run(lambda tx: tx.execute("UPDATE shadow_rules SET expires_ms = expires_ms - 1"))
-            assert active_shadows(workspace, now_ms) == []
+            # It is told with its place, and rules of other places do not go by it.
+            assert active_shadows(workspace, now_ms) == [told]
         finally:
             workspace.close()

@@ -15,8 +15,16 @@ from pathlib import Path
 from random import Random
 
 import hostile
+import parsers_channels
 import parsers_config
+import parsers_contracts
+import parsers_egress
+import parsers_gateway
+import parsers_hooks
+import parsers_identity
 import parsers_log
+import parsers_mcp
+import parsers_policies
 import parsers_signed
 import parsers_world
 import pytest
@@ -26,7 +34,20 @@ from registry import NOT_PARSERS, PARSERS
 
 SOURCE = Path(__file__).parents[2] / "src" / "bywire"
 # What registered the parsers, each when it was imported.
-REGISTERED_BY = (parsers_config, parsers_log, parsers_signed, parsers_world)
+REGISTERED_BY = (
+    parsers_channels,
+    parsers_config,
+    parsers_contracts,
+    parsers_egress,
+    parsers_gateway,
+    parsers_hooks,
+    parsers_identity,
+    parsers_log,
+    parsers_mcp,
+    parsers_policies,
+    parsers_signed,
+    parsers_world,
+)
 SHORT_VARIATIONS = 60
 SECONDS_MAX = 2.0
 BYTES_MAX = 16 * 2**20

@@ -61,7 +61,8 @@ def test_only_the_named_areas_run(capsys):
 
 
 def test_every_area_is_there():
-    assert list(AREAS) == ["decision", "policy_scale", "gateway", "ledger", "demo"]
+    gateway_areas = ["gateway", "authzen", "idle", "ledger", "mcp", "sanitize", "telemetry"]
+    assert list(AREAS) == ["decision", "policy_scale", *gateway_areas, "demo"]
 
 
 def test_deciding_is_measured(monkeypatch):

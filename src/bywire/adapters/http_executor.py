@@ -1,19 +1,23 @@
 """Carries tools out over HTTP at one origin: the operator's routes say which request each tool is.
 
-A path's `{parameter}` is filled with a percent-encoded value that can leave no segment; the other parameters of a write
-are its JSON body. The credential is a bearer token of this one request. The intent's key travels as `Idempotency-Key`.
+The request is made from the parameters that were decided on, and from nothing else a caller sent. A path's
+`{parameter}` is filled with a percent-encoded value that can leave no segment; what neither path, query nor headers
+take is the body. The credential is a bearer token of this one request. The intent's key travels as `Idempotency-Key`.
 """
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from bywire.adapters.pinned_http import Answer, PinnedHttp
+from bywire.gateway.credential_forms import taken_out
 from bywire.gateway.ports import Credential, IntentRow
-from bywire.model.connection import Route
+from bywire.gateway.request_path import filled
+from bywire.model.connection import FORM_BODY, Route
 from bywire.model.errors import TargetError
+from bywire.model.trace_context import PASSED_ON
 
 OK, MULTIPLE = 200, 300
 _SAID_CHARS_MAX = 200
@@ -40,7 +44,7 @@ class HttpExecutor:
     def read_with(self, tool: str, parameters: dict[str, Any], credential: Credential) -> dict[str, Any]:
         """A GET."""
         answer = self._send(self._route(tool), parameters, credential, key="")
-        text = answer.body.decode("utf-8", "replace").replace(credential.value, "[credential]")
+        text = taken_out(answer.body.decode("utf-8", "replace"), credential)
         # The policy's bound on how much is read holds here, also for platforms that know none.
         most = parameters.get("max_bytes", READ_BYTES)
         kept = text.encode()[:most].decode("utf-8", "ignore")
@@ -80,16 +84,10 @@ class HttpExecutor:
                 code="credential_unavailable",
                 next_step="bywire doctor",
             )
-        path, rest = _filled(route.path, parameters)
-        headers = {"Authorization": f"Bearer {credential.value}", "Accept": "application/json", "User-Agent": "bywire"}
-        body = None
-        if route.method != "GET":
-            headers |= {"Content-Type": "application/json", "Idempotency-Key": quote(key, safe="")}
-            body = msgspec.json.encode(rest)
-        answer = self._client.send(route.method, path, headers, body)
+        answer = sent(self._client, route, parameters, credential, key=key)
         if not OK <= answer.status < MULTIPLE:
             # Replaced before it is cut: half a credential would not be recognised any more.
-            said = answer.body.decode("utf-8", "replace").replace(credential.value, "[credential]")[:_SAID_CHARS_MAX]
+            said = taken_out(answer.body.decode("utf-8", "replace"), credential)[:_SAID_CHARS_MAX]
             raise TargetError(
                 f"{self._client.origin} answered {answer.status}: {said}",
                 code="target_refused",
@@ -98,15 +96,58 @@ class HttpExecutor:
         return answer
 
 
-def _filled(template: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(path, parameters that the path does not hold)."""
-    rest, path = dict(parameters), template
-    for name, value in parameters.items():
-        place = f"{{{name}}}"
-        if place in template:
-            text = str(value)
-            if text in {"", ".", ".."}:
-                raise TargetError(f"{name} cannot be part of a path", code="unsupported", next_step="name another one")
-            path = path.replace(place, quote(text, safe=""))
-            del rest[name]
-    return path, rest
+def sent(
+    client: PinnedHttp,
+    route: Route,
+    parameters: dict[str, Any],
+    credential: Credential | None,
+    *,
+    key: str,
+    below: str = "",
+) -> Answer:
+    """One request for one call; `below` is the part of the path that every route of an upstream shares."""
+    path, rest = filled(route.path, parameters)
+    headers = {"Accept": "application/json", "User-Agent": "bywire"}
+    if trace := PASSED_ON.get():
+        headers["traceparent"] = trace
+    for name, parameter in route.headers.items():
+        if parameter in rest:
+            headers[_as_written(name)] = str(rest.pop(parameter))
+    query = _query({name: rest.pop(name) for name in route.query if name in rest})
+    if credential is not None:
+        headers["Authorization"] = f"Bearer {credential.value}"
+    body = None
+    if route.method != "GET":
+        kind, body = _body(route, rest)
+        headers |= {"Content-Type": kind, "Idempotency-Key": quote(key, safe="")}
+    return client.send(route.method, f"{below}{path}{query}", headers, body, reuse=not key)
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    fields = [
+        (name, _text(name, item))
+        for name, value in values.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    return f"?{urlencode(fields)}" if fields else ""
+
+
+def _body(route: Route, rest: Mapping[str, Any]) -> tuple[str, bytes]:
+    if route.body == FORM_BODY:
+        return "application/x-www-form-urlencoded", _query(rest)[1:].encode()
+    return "application/json", msgspec.json.encode(rest)
+
+
+def _text(name: str, value: Any) -> str:
+    """A value of a query or form, in the one way that servers agree on."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, dict | list):
+        raise TargetError(
+            f"{name} cannot travel in a query or form", code="unsupported", next_step="send a plain value"
+        )
+    return str(value)
+
+
+def _as_written(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))

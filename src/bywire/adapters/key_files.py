@@ -140,11 +140,10 @@ class KeyFiles:
 
     def trust_stamp(self) -> tuple[int, int, int]:
         """Changes whenever the trust root's file does: it is only ever replaced whole. ConfigError `trust_missing`."""
-        try:
-            found = (self._directory.path / TRUST_FILE).stat()
-        except FileNotFoundError as error:
-            raise ConfigError(f"{TRUST_FILE} is gone", code="trust_missing", next_step=_RESTORE) from error
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        found = self._directory.stamp(TRUST_FILE)
+        if found is None:
+            raise ConfigError(f"{TRUST_FILE} is gone", code="trust_missing", next_step=_RESTORE)
+        return found
 
     def save_trust(self, root: TrustRoot) -> None:
         """Write the trust root; public keys only. EvidenceError `trust_invalid`: what nobody could read is not kept."""
@@ -168,6 +167,11 @@ class KeyFiles:
 def draw_id() -> str:
     """32 hex digits of randomness: a nonce, the id of a token."""
     return secrets.token_hex(16)
+
+
+def draw_secret() -> str:
+    """32 bytes of randomness in base64url, 43 characters: what nobody guesses."""
+    return secrets.token_urlsafe(32)
 
 
 def read_key_file(path: Path, passphrase: Callable[[], bytes]) -> SigningKey:

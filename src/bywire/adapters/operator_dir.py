@@ -19,6 +19,7 @@ from bywire.config.reading import path_problem, quote
 from bywire.model.errors import BywireError, ConfigError, ConflictError
 
 FILE_BYTES_MAX = 16 * 2**20
+NAMES_MAX = 64
 _LOCK_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
@@ -51,6 +52,7 @@ class OperatorDirectory:
     def __init__(self, path: Path) -> None:
         """Open `path`. Raises ConfigError `operator_missing` or `operator_unsafe`."""
         self.path = path
+        self._base = str(path)
         try:
             found = path.stat()
         except FileNotFoundError as error:
@@ -93,6 +95,33 @@ class OperatorDirectory:
                 raise _unsafe(f"{place} is not a regular file of at most {bytes_max} bytes", f"look at {place}")
             _check_ownership(place, found)
             return stream.read(bytes_max)
+
+    def names(self, folder: str, suffixes: tuple[str, ...], *, most: int = NAMES_MAX) -> tuple[str, ...]:
+        """The names of the files in `folder` that end so, sorted; none when there is no such folder.
+
+        Raises ConfigError `operator_unsafe` for one that others may write to, or that holds more than `most`.
+        """
+        place = self._place(folder)
+        try:
+            found = place.lstat()
+        except FileNotFoundError:
+            return ()
+        if not stat.S_ISDIR(found.st_mode):
+            raise _unsafe(f"{place} is not a directory", f"look at {place}")
+        _check_ownership(place, found)
+        with _disk(place):
+            names = sorted(entry.name for entry in place.iterdir() if entry.name.endswith(suffixes))
+        if len(names) > most:
+            raise _unsafe(f"{place} holds more than {most} files", f"remove what is not needed from {place}")
+        return tuple(names)
+
+    def stamp(self, name: str) -> tuple[int, int, int] | None:
+        """Changes whenever a file that is only ever replaced whole does; None when it is not there."""
+        try:
+            found = os.stat(f"{self._base}/{name}")  # noqa: PTH116  asked before every decision
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -3,27 +3,36 @@
 No redirect is followed, no proxy or netrc of the environment is read, no header of a caller is forwarded. Answers are
 bounded in time and size. A name that resolves to a link-local, multicast or unspecified address is refused always, one
 that resolves to a loopback or private address unless the operator declared the origin private.
+
+A connection is used again only where the caller asks for it (`reuse`), which is for requests that may be sent twice:
+one that was closed at the same moment answers nothing, and the request goes out once more on a new one.
 """
 
-import http.client
-import io
-import ipaddress
+import contextlib
+import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
+from bywire.adapters.http_connection import Head, HttpConnection
+from bywire.gateway.destination import AddressClass, address_class
 from bywire.model.errors import ConfigError, TargetError
 
 TIMEOUT_SECONDS = 20.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
-_PART_BYTES = 65_536
+IDLE_CONNECTIONS_MAX = 16
+# Servers close idle connections after five seconds and more.
+IDLE_SECONDS = 4.0
 _PORTS = {"https": 443, "http": 80}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_PATH = re.compile(r"[\x21-\x7e]+")
+_BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 Resolve = Callable[[str, int], Iterable[str]]
 
@@ -41,10 +50,67 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back."""
+    """What came back; header names in lower case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
+
+
+class Abort:
+    """Ends one exchange from another thread, at whatever point it is: whoever waits for it gets a TimeoutError."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: HttpConnection | None = None
+        self.is_set = False
+
+    def holds(self, connection: HttpConnection) -> None:
+        """The connection that the exchange is on now."""
+        with self._lock:
+            self._connection = connection
+            if self.is_set:
+                connection.abort()
+
+    def set(self) -> None:
+        """End it."""
+        with self._lock:
+            self.is_set = True
+            if self._connection is not None:
+                self._connection.abort()
+
+
+class Exchange:
+    """An answer that is under way: its head is here, its body comes in parts until `deadline` (`time.monotonic`)."""
+
+    def __init__(self, connection: HttpConnection, head: Head, deadline: float, origin: Origin) -> None:
+        self.status = head.status
+        self.headers = head.headers
+        self._connection = connection
+        self._deadline = deadline
+        self._origin = origin
+
+    def parts(self, most: int = ANSWER_BYTES_MAX) -> Iterator[bytes]:
+        """The body, at most `most` bytes. TimeoutError when it is longer, late, or has no proper end."""
+        had = 0
+        try:
+            for part in self._connection.parts(self._deadline):
+                had += len(part)
+                if had > most:
+                    break
+                yield part
+        except OSError as error:
+            raise TimeoutError(f"{self._origin} gave no whole answer: {error}") from error
+        if had > most:
+            raise TimeoutError(f"{self._origin} answered more than {most} bytes")
+
+    def has_enough(self) -> None:
+        """What was read is the answer; its end need not be waited for."""
+        self._connection.has_enough()
+
+    def abort(self) -> None:
+        """End it from another thread: whoever reads gets a TimeoutError."""
+        self._connection.abort()
 
 
 def parse_origin(text: str, *, private: bool) -> Origin:
@@ -69,57 +135,8 @@ def resolved(host: str, port: int) -> list[str]:
     return [str(item[4][0]) for item in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class _HurriedReads(io.RawIOBase):
-    """Reads of a socket that end together at one deadline: an origin that drips, head or body, holds nothing up."""
-
-    def __init__(self, raw: socket.socket, deadline: float) -> None:
-        super().__init__()
-        self._raw = raw
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """What has come, or TimeoutError."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time for the whole answer is over")
-        self._raw.settimeout(left)
-        return self._raw.recv_into(buffer)
-
-    def close(self) -> None:
-        """The socket, too."""
-        self._raw.close()
-        super().close()
-
-
-class _Hurried:
-    """A socket as `http.client` uses one. Closed by its reader once there is one, which may outlive the connection."""
-
-    def __init__(self, raw: socket.socket, deadline: float) -> None:
-        self._raw = raw
-        self._deadline = deadline
-        self._is_read = False
-
-    def sendall(self, data: bytes) -> None:
-        """Everything, within the socket's own time."""
-        self._raw.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """What the answer is read from."""
-        self._is_read = True
-        return io.BufferedReader(_HurriedReads(self._raw, self._deadline))
-
-    def close(self) -> None:
-        """The socket, unless its reader does."""
-        if not self._is_read:
-            self._raw.close()
-
-
 class PinnedHttp:
-    """Requests to one origin."""
+    """Requests to one origin. Thread-safe; `close` gives idle connections back."""
 
     def __init__(
         self,
@@ -133,64 +150,127 @@ class PinnedHttp:
         self._resolve = resolve
         self._context = context or ssl.create_default_context()
         self._timeout = timeout_seconds
+        self._idle: list[tuple[float, HttpConnection]] = []
+        self._lock = threading.Lock()
+        self._host = _host_header(origin)
 
-    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, *, reuse: bool = False
+    ) -> Answer:
         """One request, one answer.
 
         TargetError when nothing was sent or the answer is refused; TimeoutError when nobody knows whether it arrived.
         """
-        connection = self._connection(time.monotonic() + self._timeout)
+        with self.exchange(method, path, headers, body, reuse=reuse) as exchange:
+            content = b"".join(exchange.parts())
+            return Answer(exchange.status, content, exchange.headers)
+
+    @contextlib.contextmanager
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        reuse: bool = False,
+        timeout_seconds: float | None = None,
+        abort: Abort | None = None,
+    ) -> Iterator[Exchange]:
+        """One request, and its answer as it comes; errors as with `send`. `reuse`: the request may be sent twice."""
+        message = self._message(method, path, headers, body, keep=reuse)
+        deadline = time.monotonic() + (timeout_seconds or self._timeout)
+        connection, head = self._answered(message, deadline, abort or Abort(), reuse=reuse)
         try:
-            connection.request(method, path, body=body, headers={"Host": self._host(), **headers})
-        except (OSError, http.client.HTTPException) as error:
+            if 300 <= head.status < 400:
+                raise TargetError(
+                    f"{self.origin} redirects, and a credential goes nowhere else",
+                    code="redirect_refused",
+                    next_step="name the final origin and path in `connections`",
+                )
+            yield Exchange(connection, head, deadline, self.origin)
+        finally:
+            if reuse:
+                self._put_back(connection)
+            else:
+                connection.close()  # the origin was told so, and may not say it back
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    def _answered(self, message: bytes, deadline: float, abort: Abort, *, reuse: bool) -> tuple[HttpConnection, Head]:
+        kept = self._kept() if reuse else None
+        if kept is not None:
+            try:
+                return kept, _asked(kept, message, deadline, abort)
+            except OSError as error:
+                kept.close()
+                # Closed at the same moment: nothing was answered, and it may be sent twice.
+                if abort.is_set or not isinstance(error, ConnectionError):
+                    raise TimeoutError(f"{self.origin}: {error}") from error
+        connection = self._connected()
+        try:
+            return connection, _asked(connection, message, deadline, abort)
+        except OSError as error:
             connection.close()
             raise TimeoutError(f"{self.origin}: {error}") from error
-        try:
-            with closing(connection.getresponse()) as response:
-                content = self._content(response)
-        except (OSError, http.client.HTTPException) as error:
-            raise TimeoutError(f"{self.origin} gave no whole answer: {error}") from error
-        finally:
+
+    def _kept(self) -> HttpConnection | None:
+        """The connection used last that is still of use."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                since, connection = self._idle.pop()
+            if time.monotonic() - since < IDLE_SECONDS and connection.is_quiet():
+                return connection
             connection.close()
-        return self._accepted(response.status, content)
 
-    def _content(self, response: http.client.HTTPResponse) -> bytes:
-        """The whole body: one that ends before its announced length is none."""
-        content = b""
-        while len(content) <= ANSWER_BYTES_MAX:
-            part = response.read1(_PART_BYTES)
-            if not part:
-                if response.length:
-                    raise TimeoutError(f"{response.length} bytes are missing")
-                return content
-            content += part
-        return content
+    def _put_back(self, connection: HttpConnection) -> None:
+        if not connection.is_quiet(soon=True):
+            connection.close()
+            return
+        with self._lock:
+            self._idle.append((time.monotonic(), connection))
+            surplus = [self._idle.pop(0)] if len(self._idle) > IDLE_CONNECTIONS_MAX else []
+        for _, oldest in surplus:
+            oldest.close()
 
-    def _accepted(self, status: int, content: bytes) -> Answer:
-        if len(content) > ANSWER_BYTES_MAX:
-            raise TimeoutError(f"{self.origin} answered more than {ANSWER_BYTES_MAX} bytes")
-        if 300 <= status < 400:
+    def _message(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, *, keep: bool) -> bytes:
+        told = {"Host": self._host, "Accept-Encoding": "identity", "Connection": "keep-alive" if keep else "close"}
+        if body is not None or method in _BODIED:
+            told["Content-Length"] = str(len(body or b""))
+        told |= headers
+        sound = all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in told.items())
+        if not sound or _PATH.fullmatch(path) is None or _TOKEN.fullmatch(method) is None:
             raise TargetError(
-                f"{self.origin} redirects, and a credential goes nowhere else",
-                code="redirect_refused",
-                next_step="name the final origin and path in `connections`",
+                f"a request to {self.origin} has a header or path that HTTP does not allow",
+                code="request_malformed",
+                next_step="correct the route or the parameters",
             )
-        return Answer(status=status, body=content)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + (body or b"")
 
-    def _connection(self, deadline: float) -> http.client.HTTPConnection:
+    def _connected(self) -> HttpConnection:
         """Connected to an address that was checked; TLS still verifies the name."""
         address = self._address()
+        raw = None
         try:
             raw = socket.create_connection((address, self.origin.port), timeout=self._timeout)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.origin.scheme == "https":
                 raw = self._context.wrap_socket(raw, server_hostname=self.origin.host)
         except OSError as error:
+            if raw is not None:
+                raw.close()
             raise TargetError(
                 f"{self.origin} cannot be reached: {error}", code="target_unreachable", next_step="bywire doctor"
             ) from error
-        connection = http.client.HTTPConnection(self.origin.host, self.origin.port, timeout=self._timeout)
-        connection.sock = _Hurried(raw, deadline)
-        return connection
+        return HttpConnection(raw)
 
     def _address(self) -> str:
         try:
@@ -209,16 +289,18 @@ class PinnedHttp:
         return addresses[0]
 
     def _allowed(self, address: str) -> bool:
-        found = ipaddress.ip_address(address.partition("%")[0])
-        # An IPv6 address that stands for an IPv4 address leads where that one does.
-        found = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None) or found
-        if found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved:
-            return False
-        if getattr(found, "is_site_local", False) and not self.origin.private:
-            return False
-        return self.origin.private or found.is_global
+        kind = address_class(address)
+        return kind is AddressClass.PUBLIC or (
+            self.origin.private and kind in {AddressClass.PRIVATE, AddressClass.LOOPBACK}
+        )
 
-    def _host(self) -> str:
-        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
-        default = self.origin.port == _PORTS[self.origin.scheme]
-        return host if default else f"{host}:{self.origin.port}"
+
+def _asked(connection: HttpConnection, message: bytes, deadline: float, abort: Abort) -> Head:
+    abort.holds(connection)
+    connection.request(message, deadline)
+    return connection.head(deadline)
+
+
+def _host_header(origin: Origin) -> str:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == _PORTS[origin.scheme] else f"{host}:{origin.port}"

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from bywire.adapters.sqlite_costs import summing
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_sessions import TAINT, open_session
 from bywire.adapters.sqlite_writer import Transaction, Writer
@@ -103,6 +104,11 @@ class SqliteState:
     def used(self, scope: str, hour: int) -> int:
         """How much of a scope's count for this hour (since the epoch) is used."""
         row = self._reader.row(_USED, (scope, hour))
+        return 0 if row is None else int(row[0])
+
+    def spent(self, scope: str, unit: str, period: str, at: int) -> int:
+        """What a scope cost in `unit` in an hour or on a day, number `at` since the epoch, in thousandths."""
+        row = self._reader.row(*summing(scope, unit, period, at))
         return 0 if row is None else int(row[0])
 
     def frozen(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bywire.adapters.key_files import KeyFiles
 from bywire.adapters.operator_dir import OperatorDirectory
+from bywire.adapters.sqlite_api_keys import revoke_api_keys
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_sessions import revoke_all_sessions, revoke_sessions
 from bywire.adapters.sqlite_writer import Transaction
@@ -44,6 +45,11 @@ class FollowedTrust:
                 self._root = self._root if root == self._root else root
                 self._seen = seen
             return self._root
+
+    @property
+    def seen(self) -> TrustRoot | None:
+        """The root that `current` gave last."""
+        return self._root
 
     def retired(self) -> dict[str, int]:
         """The first index that each retired key may not have signed."""
@@ -83,7 +89,10 @@ def retire(tx: Transaction, key_id: str, to_index: int, reason: str, now_ms: int
 
 
 def end_what_it_opened(tx: Transaction, key: TrustedKey, now_ms: int) -> dict[str, int]:
-    """Take back what a compromised key may have opened: sessions, approvals, broken glass. Returns how many of each."""
+    """Take back what a compromised key may have opened: sessions, approvals, broken glass. Returns how many of each.
+
+    An agent's API keys end with it: they would open sessions again as soon as it has another key.
+    """
     if key.role is KeyRole.APPROVER:
         glass = tx.execute(
             "UPDATE break_glass SET uses_left = 0, closed_ms = ? WHERE person = ? AND closed_ms IS NULL",
@@ -92,12 +101,20 @@ def end_what_it_opened(tx: Transaction, key: TrustedKey, now_ms: int) -> dict[st
         return {"approvals": _block_approvals(tx, key), "break_glass": glass.rowcount}
     if key.role is KeyRole.CHANNEL:
         return {"approvals": _block_approvals(tx, key)}
-    return {"sessions": revoke_sessions(tx, key.principal)}
+    ended = {"sessions": revoke_sessions(tx, key.principal)}
+    if key.role is KeyRole.AGENT:
+        ended |= _some(api_keys=revoke_api_keys(tx, now_ms, "the agent's key was revoked", agent=key.principal))
+    return ended
 
 
-def end_all_sessions(tx: Transaction) -> dict[str, int]:
-    """Revoke every session, as after the loss of the workspace key."""
-    return {"sessions": revoke_all_sessions(tx)}
+def end_all_sessions(tx: Transaction, now_ms: int) -> dict[str, int]:
+    """Revoke every session and every API key, as after the loss of the workspace key, which both are checked with."""
+    keys = revoke_api_keys(tx, now_ms, "the workspace key was replaced")
+    return {"sessions": revoke_all_sessions(tx), **_some(api_keys=keys)}
+
+
+def _some(**counts: int) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
 
 
 def _block_approvals(tx: Transaction, key: TrustedKey) -> int:

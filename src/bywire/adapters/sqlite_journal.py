@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bywire.adapters.sqlite_break_glass import consume_break_glass
+from bywire.adapters.sqlite_costs import charge, overspent
 from bywire.adapters.sqlite_envelope_state import active_bundle, is_frozen, is_stopped, stop_epoch
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_writer import Transaction, Writer
@@ -38,6 +39,10 @@ class SqliteJournal:
         self._now_ms = now_ms
         self._reads: list[tuple[bytes, int]] = []
         self._reads_lock = threading.Lock()
+
+    def act_under(self, epoch: int) -> None:
+        """Go on under a later lease epoch: the process lives longer than one."""
+        self._epoch = max(self._epoch, epoch)
 
     def find(self, key: str) -> IntentRow | None:
         """The intent journalled under this key."""
@@ -201,15 +206,23 @@ class SqliteJournal:
     @staticmethod
     def _debit(tx: Transaction, intent: Intent) -> None:
         hour = intent.now_ms // HOUR_MS
+        charge(tx, intent)
         for debit in intent.debits:
+            if debit.unit:
+                over = overspent(tx, debit, intent.now_ms)
+                if over is not None:
+                    facts = {"of": debit.name, "used": over - debit.amount, "asked": debit.amount, "limit": debit.limit}
+                    raise _MissedError(f"state.{debit.period}_budget_spent", facts)
+                continue
             counted = tx.execute(
-                "INSERT INTO usage VALUES (?, ?, 1) ON CONFLICT (scope, hour) DO UPDATE SET used = used + 1"
+                "INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT (scope, hour) DO UPDATE SET used = used + excluded.used"
                 " RETURNING used",
-                (debit.scope, hour),
+                (debit.scope, hour, debit.amount),
             )
             used = counted.fetchone()[0]
             if used > debit.limit:
-                raise _MissedError("state.budget_spent", {"of": debit.scope, "used": used - 1, "limit": debit.limit})
+                facts = {"of": debit.scope, "used": used - debit.amount, "limit": debit.limit}
+                raise _MissedError("state.budget_spent", facts)
 
     def _append(self, tx: Transaction, kind: str, envelope: bytes, change: str, now_ms: int) -> int:
         leaf = statement_entry(kind, now_ms, _about(change), envelope, unverified_statement(envelope), self._log_key_id)

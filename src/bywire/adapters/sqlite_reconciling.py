@@ -57,6 +57,15 @@ class SqliteReconciling:
         )
         return 0 if row is None else int(row[0])
 
+    def mediated(self) -> tuple[int, int, int]:
+        """(effects that the door carried out, that it permitted to their callers, that those have not reported)."""
+        row = self._reader.row(
+            "SELECT count(*) FILTER (WHERE said IS NOT 0), count(*) FILTER (WHERE said IS 0),"
+            " count(*) FILTER (WHERE said IS 0 AND state IN ('intended', 'unknown'))"
+            " FROM (SELECT state, json_extract(CAST(request AS TEXT), '$.mediated') AS said FROM intents)"
+        )
+        return (0, 0, 0) if row is None else (int(row[0]), int(row[1]), int(row[2]))
+
     def newest(self, count: int) -> list[tuple[int, str, bool]]:
         """(ledger index of the decision, state, whether an outcome is recorded) of the newest intents."""
         rows = self._reader.rows(

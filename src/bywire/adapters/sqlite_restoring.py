@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from bywire.adapters.sqlite_api_keys import revoke_api_keys
 from bywire.adapters.sqlite_database import connect, explained
 from bywire.adapters.sqlite_journal import remember_time
 from bywire.adapters.sqlite_ledger import open_reader
@@ -37,9 +38,13 @@ def put_under_stop(tx: Transaction, entry: int, person: str, reason: str, now_ms
 
 
 def end_sessions(tx: Transaction, now_ms: int) -> int:
-    """Revoke every session and leap the leases, above any epoch a target may have seen; returns how many sessions."""
+    """Revoke every session and leap the leases, above any epoch a target may have seen; returns how many sessions.
+
+    API keys end with them: which were revoked after the backup is not known here.
+    """
     tx.execute("UPDATE leases SET epoch = epoch + ?", (EPOCH_LEAP,))
     remember_time(tx, now_ms)
+    revoke_api_keys(tx, now_ms, "restored from a backup")
     return revoke_all_sessions(tx)
 
 

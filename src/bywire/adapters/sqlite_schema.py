@@ -3,9 +3,11 @@
 `MIGRATIONS[n]` takes a database from version n to n + 1. A released step is never edited, only followed.
 """
 
+from bywire.adapters.channel_schema import CHANNELS_V3
 from bywire.adapters.sqlite_approvals_schema import APPROVALS_V2
+from bywire.adapters.sqlite_costs_schema import COSTS_V3
 from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA, ENVELOPE_V2
-from bywire.adapters.sqlite_identity_schema import IDENTITY_V2
+from bywire.adapters.sqlite_identity_schema import IDENTITY_V2, IDENTITY_V3
 from bywire.adapters.sqlite_ledger_schema import LEDGER_V2
 from bywire.adapters.sqlite_policy_schema import POLICY_V2
 
@@ -31,4 +33,5 @@ META_TABLE = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*LEDGER_TABLES, *SCHEMA_EXTRA),
     (*ENVELOPE_V2, *APPROVALS_V2, *IDENTITY_V2, *LEDGER_V2, *POLICY_V2),
+    (*COSTS_V3, *IDENTITY_V3, *CHANNELS_V3),
 )

@@ -56,9 +56,9 @@ class _Open:
         self.height = 1
 
 
-def load(data: bytes, source: str, *, bytes_max: int = BYTES_MAX) -> Any:
+def load(data: bytes, source: str, *, bytes_max: int = BYTES_MAX, aliases_max: int = ALIASES_MAX) -> Any:
     """The one document in `data`. Raises ConfigError `yaml_invalid` with line, column, what was expected and a fix."""
-    documents = _read(data, source, bytes_max, 1)
+    documents = _read(data, source, bytes_max, 1, aliases_max)
     if not documents:
         raise _fail(source, (0, 0), "the file is empty", "write the file, or let 'bywire init' draft it")
     return documents[0].value
@@ -69,13 +69,20 @@ def load_documents(data: bytes, source: str, *, bytes_max: int = MANIFEST_BYTES_
     return tuple(found.value for found in _read(data, source, bytes_max, DOCUMENTS_MAX) if found.value is not None)
 
 
-def parse(data: bytes, source: str, reader: Callable[[Any, str], T]) -> T:
+def parse(
+    data: bytes,
+    source: str,
+    reader: Callable[[Any, str], T],
+    *,
+    bytes_max: int = BYTES_MAX,
+    aliases_max: int = ALIASES_MAX,
+) -> T:
     """`reader(value, source)` over the one document, its field errors completed with line and column."""
-    document = load(data, source)
+    document = load(data, source, bytes_max=bytes_max, aliases_max=aliases_max)
     try:
         return reader(document, source)
     except FieldError as error:
-        line, column = _place(_read(data, source, BYTES_MAX, 1)[0].places, error.path)
+        line, column = _place(_read(data, source, bytes_max, 1)[0].places, error.path)
         message = error.message.replace(f"{source}: ", f"{source}:{line + 1}:{column + 1}: ", 1)
         raise ConfigError(message, code=error.code, next_step=error.next_step) from error
 
@@ -100,7 +107,9 @@ class _Document(msgspec.Struct, frozen=True):
     places: dict[tuple[str | int, ...], Place]
 
 
-def _read(data: bytes, source: str, bytes_max: int, documents_max: int) -> list[_Document]:
+def _read(
+    data: bytes, source: str, bytes_max: int, documents_max: int, aliases_max: int = ALIASES_MAX
+) -> list[_Document]:
     if len(data) > bytes_max:
         problem = f"the file has more than {bytes_max} bytes"
         raise _fail(source, (0, 0), problem, "split the file or remove what is not needed")
@@ -109,7 +118,7 @@ def _read(data: bytes, source: str, bytes_max: int, documents_max: int) -> list[
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start)
         raise _fail(source, (line, 0), "this is not UTF-8 text", "save the file as UTF-8") from error
-    builder = _Builder(source, documents_max)
+    builder = _Builder(source, documents_max, aliases_max)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
@@ -129,8 +138,9 @@ def _read(data: bytes, source: str, bytes_max: int, documents_max: int) -> list[
 class _Builder:
     """A stack machine from parser events to values; every limit is checked before memory is spent."""
 
-    def __init__(self, source: str, documents_max: int) -> None:
+    def __init__(self, source: str, documents_max: int, aliases_max: int) -> None:
         self.documents: list[_Document] = []
+        self._aliases_max = aliases_max
         self._source = source
         self._documents_max = documents_max
         self._place: Place = (0, 0)
@@ -204,8 +214,9 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> _Built:
         self._aliases += 1
-        if self._aliases > ALIASES_MAX:
-            raise self._error(f"more than {ALIASES_MAX} aliases", "write the values out")
+        if self._aliases > self._aliases_max:
+            most = f"more than {self._aliases_max} aliases" if self._aliases_max else "aliases are not read here"
+            raise self._error(most, "write the values out")
         if event.anchor is None or event.anchor not in self._anchors:
             raise self._error(
                 f"the alias *{printable(event.anchor or '')} has no finished anchor before it", "write the value"

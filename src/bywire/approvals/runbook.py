@@ -24,7 +24,8 @@ TEXT_CHARS_MAX = 1_024
 # A standing grant that starts standing grants would be bounded by nothing.
 NEVER_STEPS = frozenset({RUNBOOK_TOOL, "start_rollout"})
 
-_TOOL = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# A built-in tool, or one of an upstream.
+_TOOL = re.compile(r"[a-z][a-z0-9_]{0,63}|[a-z][a-z0-9-]{0,31}\.[A-Za-z0-9_./-]{1,95}")
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _Bound: TypeAlias = dict[str, Any]
 

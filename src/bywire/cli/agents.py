@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from bywire.cli.api_keys import api_key, principal
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
 from bywire.cli.output import console, literal, print_json
@@ -21,7 +22,10 @@ from bywire.wiring.identities import register as register_agent
 
 @click.group()
 def agents() -> None:
-    """Agents: register, list, show, token, revoke."""
+    """Agents: register, list, show, token, api-key, revoke."""
+
+
+agents.add_command(api_key)
 
 
 @agents.command()
@@ -56,7 +60,7 @@ def register(
 ) -> None:
     """Register an agent: agents.yaml, a key of its own, and an entry in the log. Safe to run again."""
     asked: dict[str, Any] = {
-        "id": _principal(agent),
+        "id": principal(agent),
         "owner": owner if owner.startswith("person:") else f"person:{owner}",
         "pattern": pattern,
         "tools": list(tools),
@@ -103,7 +107,7 @@ def list_(place: Place, *, as_json: bool) -> None:
 def show(place: Place, agent: str, *, as_json: bool) -> None:
     """What one agent may ask for."""
     with workspace(place) as opened:
-        found = [status for status in all_agents(opened) if status.registration.principal == _principal(agent)]
+        found = [status for status in all_agents(opened) if status.registration.principal == principal(agent)]
     if not found:
         raise ConfigError(f"{agent[:128]} is not registered", code="agent_unregistered", next_step="bywire agents list")
     if as_json:
@@ -124,7 +128,7 @@ def show(place: Place, agent: str, *, as_json: bool) -> None:
 def token(place: Place, agent: str, run: str, parent: str, seconds: int, *, as_json: bool) -> None:
     """Print a token of at most 15 minutes. Whoever has it is the agent: hand it over where nobody else reads."""
     with workspace(place) as opened:
-        issued = issue_token(opened, _principal(agent), run=run, parent=parent, lifetime_seconds=seconds)
+        issued = issue_token(opened, principal(agent), run=run, parent=parent, lifetime_seconds=seconds)
     if as_json:
         print_json(msgspec.to_builtins(issued))
     else:
@@ -139,7 +143,7 @@ def token(place: Place, agent: str, run: str, parent: str, seconds: int, *, as_j
 def revoke(place: Place, agent: str, reason: str, *, as_json: bool) -> None:
     """End an agent's key and its sessions at once."""
     with workspace(place) as opened:
-        changes = revoke_agent(opened, _principal(agent), reason)
+        changes = revoke_agent(opened, principal(agent), reason)
     if as_json:
         print_json([msgspec.to_builtins(change) for change in changes])
         return
@@ -149,10 +153,6 @@ def revoke(place: Place, agent: str, reason: str, *, as_json: bool) -> None:
             f"[green]revoked[/] {literal(change.principal)}, key {change.retired[:16]}, {ended} sessions; "
             f"ledger entry #{change.entry}"
         )
-
-
-def _principal(agent: str) -> str:
-    return agent if agent.startswith("agent:") else f"agent:{agent}"
 
 
 def _rate(text: str) -> tuple[str, int]:

@@ -8,51 +8,16 @@ from bywire.approvals.grant import BY_KEY, Approval, kind_of
 from bywire.approvals.runbook import bounds, parse_runbook
 from bywire.approvals.showing import exact_call
 from bywire.cli.output import console, literal
+from bywire.wiring.approval_view import seconds_left, state_of
 from bywire.wiring.approving import Progress
 
 LABEL_WIDTH = 14
 
 
-def summary(row: ApprovalRow, progress: Progress, now_ms: int) -> dict[str, Any]:
-    """One request as JSON, without its packet."""
-    packet = row.packet
-    return {
-        "id": packet.id,
-        "state": state_of(row, now_ms),
-        "kind": kind_of(packet),
-        "action": packet.action["tool"],
-        "action_digest": packet.action_digest,
-        "service": packet.service,
-        "environment": packet.environment,
-        "requester": packet.requester,
-        "expires_in_seconds": _left(row, now_ms),
-        "uses_left": row.uses_left,
-        "gate": packet.gate or "single",
-        "quorum": {"needed": packet.quorum, "have": progress.counted, "roles": list(packet.roles)},
-        "approvals": [
-            {"approver": item.approver, "role": item.role, "asserted_by": item.asserted_by} for item in progress.agreed
-        ],
-        "denied_by": progress.denied_by,
-        "may_answer": list(progress.may_answer),
-        "escalated_to": list(progress.escalated_to),
-        "reminded": list(row.reminded),
-        "window_opens_at_ms": progress.opens_ms,
-        "revoked": row.revoked,
-        "revoked_by": progress.revocation.person if progress.revocation else "",
-    }
-
-
-def state_of(row: ApprovalRow, now_ms: int) -> str:
-    """pending, approved, denied, expired or revoked."""
-    if row.revoked:
-        return "revoked"
-    return "expired" if row.verdict == "pending" and not _left(row, now_ms) else row.verdict
-
-
 def print_line(row: ApprovalRow, progress: Progress, now_ms: int) -> None:
     """One request on one line."""
     packet, state = row.packet, state_of(row, now_ms)
-    left = _left(row, now_ms)
+    left = seconds_left(row, now_ms)
     what = f"{packet.action['tool']} {packet.service} in {packet.environment}"
     when = f"{left} s left" if left else "expired"
     notes = [f"asked by {packet.requester}", when]
@@ -122,7 +87,7 @@ def _standing(row: ApprovalRow, progress: Progress, now_ms: int) -> list[tuple[s
 
 
 def _until(row: ApprovalRow, now_ms: int) -> str:
-    left = _left(row, now_ms)
+    left = seconds_left(row, now_ms)
     return f"{left} s left, until {moment(row.expires_ms)}" if left else f"ended {moment(row.expires_ms)}"
 
 
@@ -149,10 +114,6 @@ def _bounds(row: ApprovalRow) -> list[tuple[str, str]]:
     runbook = parse_runbook(row.packet.plan)
     allowed = f"{runbook.uses} steps in all, within {runbook.valid_seconds} s of the request"
     return [("runbook", allowed), *(("may do", text) for text in bounds(runbook))]
-
-
-def _left(row: ApprovalRow, now_ms: int) -> int:
-    return max(0, (row.expires_ms - now_ms) // 1000)
 
 
 def _brief(target: dict[str, Any]) -> str:

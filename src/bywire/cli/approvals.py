@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import click
 
-from bywire.cli.approval_page import moment, print_line, print_packet, summary
+from bywire.cli.approval_page import moment, print_line, print_packet
 from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, console, finish, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.principal import KeyRole
 from bywire.seal.keys import Signer
+from bywire.wiring.approval_view import summary
 from bywire.wiring.approving import (
     decide_approval,
     found_row,

@@ -8,20 +8,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bywire.adapters.knowledge_base import denial_messages
 from bywire.model.errors import BywireError
+from bywire.wiring.telling import explained
 
-_DIGEST = re.compile(r"[0-9a-f]{40,64}")
 _TAG = re.compile(r"(\\*)(\[(?=[a-z#/@]|$)|$)")
 EXIT_OK, EXIT_DENIED, EXIT_ERROR, EXIT_PENDING = 0, 1, 2, 3
 STYLES = {"good": "green", "bad": "bold red", "info": "default", "warn": "yellow"}
-
-
-class _MissingFacts(dict[str, Any]):
-    """Leaves a placeholder readable when a rule gave no such fact."""
-
-    def __missing__(self, key: str) -> str:
-        return f"<{key}>"
 
 
 def console() -> Console:
@@ -37,12 +29,8 @@ def print_json(value: Any) -> None:
 def denial(reason: dict[str, Any], next_command: str = "") -> tuple[str, str, str]:
     """Rule, fact and next command of one reason (policy input version 1, `reasons`)."""
     rule, facts = str(reason.get("rule", "unknown")), dict(reason.get("facts") or {})
-    known = denial_messages().get(rule)
-    values = _MissingFacts({name: _plain(value) for name, value in facts.items()})
-    if known is None:
-        said = str(facts.get("explanation") or facts.get("message") or facts.get("says") or json.dumps(facts))
-        return rule, said, next_command or str(facts.get("next_step") or "bywire status")
-    return rule, known["says"].format_map(values), next_command or known["next"].format_map(values)
+    said, following = explained(rule, facts)
+    return rule, said, next_command or following
 
 
 def print_denials(reasons: list[dict[str, Any]], next_command: str = "", *, word: str = "denied") -> None:
@@ -90,18 +78,6 @@ def finish(code: int) -> None:
     """End the command with an exit code."""
     sys.stdout.flush()
     raise SystemExit(code)
-
-
-def _plain(value: Any) -> str:
-    """A fact for a person: digests shortened, structures without braces."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in sorted(value.items()))
-    if isinstance(value, list | tuple):
-        return "; ".join(_plain(item) for item in value)
-    text = str(value)
-    return text[:12] if _DIGEST.fullmatch(text) else text
 
 
 def literal(text: str) -> str:

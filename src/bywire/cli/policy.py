@@ -11,6 +11,8 @@ from bywire.adapters.policy_opa import describe_opa
 from bywire.cli.approvals import as_json_option, key_option, signs
 from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, EXIT_ERROR, EXIT_OK, console, finish, literal, print_json
+from bywire.cli.policy_compile import compile_
+from bywire.cli.policy_history import replay, shadow_report_
 from bywire.cli.policy_reading import diff, explain
 from bywire.cli.policy_shadow import shadow
 from bywire.cli.workspace import workspace
@@ -35,6 +37,9 @@ def policy() -> None:
 policy.add_command(explain)
 policy.add_command(diff)
 policy.add_command(shadow)
+policy.add_command(compile_)
+policy.add_command(replay)
+shadow.add_command(shadow_report_)
 
 
 @policy.command()

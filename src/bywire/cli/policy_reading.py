@@ -13,7 +13,7 @@ from bywire.cli.main import Place
 from bywire.cli.output import EXIT_DENIED, EXIT_OK, console, denial, finish, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.errors import ConfigError
-from bywire.policy.difference import Delta
+from bywire.policy.difference import Delta, Difference
 from bywire.policy.examination import Written
 from bywire.wiring.auditing import find_decision
 from bywire.wiring.policy_review import (
@@ -150,14 +150,7 @@ def _print_difference(found: Compared) -> None:
     for label, side in (("before", found.before), ("after", found.after)):
         out.print(f"{label:<10} revision {side.revision}, {side.digest[:16]}, {len(side.rules)} rules")
     difference = found.difference
-    for label, delta in (
-        ("rules", difference.rules),
-        ("definitions", difference.definitions),
-        ("tables", difference.tables),
-        ("messages", difference.messages),
-        ("entrypoints", difference.entrypoints),
-    ):
-        _print_delta(label, delta)
+    print_deltas(difference)
     if difference.same:
         out.print("[green]the same[/]   no rule, table or message differs")
     for line in found.after.findings:
@@ -168,6 +161,19 @@ def _print_difference(found: Compared) -> None:
         out.print(f"        -> {literal(f'{item.would_be} by {_names(item.rules_would_be)}')}")
     if found.replayed:
         out.print(f"replayed   {found.replayed} recorded decisions, {len(found.changed)} come out otherwise")
+
+
+def print_deltas(difference: Difference, *, definitions: bool = True) -> None:
+    """A line for each kind of thing that was added, removed or changed."""
+    for label, delta in (
+        ("rules", difference.rules),
+        ("definitions", difference.definitions),
+        ("tables", difference.tables),
+        ("messages", difference.messages),
+        ("entrypoints", difference.entrypoints),
+    ):
+        if definitions or label != "definitions":
+            _print_delta(label, delta)
 
 
 def _print_delta(label: str, delta: Delta) -> None:

@@ -32,13 +32,27 @@ def shadow() -> None:
 @click.option("--as", "person", required=True, help="Who answers for it, e.g. oncall.")
 @click.option("--days", type=click.IntRange(1, DAYS_MAX), required=True, help="How long, in days.")
 @click.option("--reason", required=True, help="Why; kept with the signature.")
+@click.option("--service", default="", help="Where: a connected tool's service (default: the operator's).")
+@click.option("--environment", default="", help="Where: its environment, never production (default: the operator's).")
 @key_option
 @as_json_option
 @click.pass_obj
-def begin(place: Place, rule: str, person: str, days: int, reason: str, key: Path | None, *, as_json: bool) -> None:
-    """Sign that RULE is recorded instead of enforced, for some days, here."""
+def begin(
+    place: Place,
+    rule: str,
+    person: str,
+    days: int,
+    reason: str,
+    service: str,
+    environment: str,
+    key: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Sign that RULE is recorded instead of enforced, for some days, in one environment of one service."""
     with workspace(place) as opened:
-        signed, entry = shadow_rule(opened, rule, person, days, reason, signs(opened, key))
+        where = (service or opened.operator.service, environment or opened.operator.environment)
+        signed, entry = shadow_rule(opened, rule, person, days, reason, signs(opened, key), place=where)
     if as_json:
         print_json(
             {

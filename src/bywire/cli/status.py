@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+import msgspec
 
 from bywire.cli.approvals import as_json_option
 from bywire.cli.deliver import closing, summary
@@ -13,6 +14,7 @@ from bywire.delivery.state import DeliveryState
 from bywire.model.errors import ConfigError, TargetError
 from bywire.wiring.breaking_glass import unsettled_glass
 from bywire.wiring.delivering import deliveries
+from bywire.wiring.mediation import Mediation, mediation
 from bywire.wiring.reconciling import recorded_findings
 from bywire.wiring.workspace import Workspace
 
@@ -30,6 +32,7 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
         unexplained = [item.finding.id for item in recorded_findings(opened) if not item.owner]
         incidents = opened.state.incidents()
         broken = unsettled_glass(opened)
+        through = mediation(opened)
     if delivery:
         _one(states, delivery, as_json=as_json)
     elif as_json:
@@ -41,6 +44,7 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
                 "unexplained": unexplained,
                 "incidents": incidents,
                 "break_glass": [{"id": item.id, "person": item.person, "state": item.state} for item in broken],
+                "mediation": {**msgspec.structs.asdict(through), "share": through.share},
             }
         )
     else:
@@ -51,6 +55,7 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
             said = literal(f"{glass.id} of {glass.person} is {glass.state}; see bywire break-glass list")
             console().print(f"[bold red]broken[/]   {said}")
         _all(states, target, stops, unexplained)
+        _through(through)
 
 
 def _one(states: list[DeliveryState], delivery: str, *, as_json: bool) -> None:
@@ -91,6 +96,15 @@ def _all(
         out.print(f"{state.id}  {state.phase:<11} {state.artifact[:12] or '-':<12}  {what}")
     if not states:
         out.print("no deliveries yet: bywire deliver --goal 'first release'")
+
+
+def _through(found: Mediation) -> None:
+    """How much of what agents did was only permitted or advised; silent when all of it went through the door."""
+    if not found.permitted and not found.advised:
+        return
+    here = f"{found.mediated} carried out here ({found.share:.0%})"
+    callers = f"{found.permitted} by their callers, {found.unreported} of them not reported"
+    console().print(f"effects  {here}, {callers}; {found.advised} answers were advice only")
 
 
 def _target(opened: Workspace) -> dict[str, Any]:

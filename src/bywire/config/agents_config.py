@@ -9,13 +9,13 @@ from typing import Any
 
 from bywire.config.operator_config import ENVIRONMENTS, PERSON, instant_ms
 from bywire.config.reading import Node, read_optional
+from bywire.config.tool_names import TOOL, is_connected
 from bywire.identity.registration import BUILT_IN, Pattern, Registration
 
 FILE_NAME = "agents.yaml"
 AGENT = r"agent:[a-z0-9][a-z0-9._-]{0,62}"
-TOOL = r"[a-z][a-z0-9_]{0,63}"
 AGENTS_MAX = 500
-TOOLS_MAX = 64
+TOOLS_MAX = 256
 ACTIONS_MAX = 100_000
 HEADER = (
     "# Agents beside the built-in ones. `bywire agents register` adds one; edit the file to change or remove one.\n"
@@ -27,14 +27,15 @@ _REQUIRED = ("id", "owner", "pattern", "tools", "environments")
 def parse(value: Any, source: str, *, people: Collection[str], tools: Collection[str]) -> tuple[Registration, ...]:
     """Parse agents.yaml (plain JSON value). Raises FieldError naming the first fault.
 
-    `people` are the ids of operator.yaml, `tools` the names of all contracts: an owner or a tool that does not exist is
-    a spelling mistake, not a promise for later.
+    `people` are the ids of operator.yaml, `tools` the names of the built-in contracts: an owner or a tool that does not
+    exist is a spelling mistake, not a promise for later. A tool of an upstream may be missing: who takes its contract
+    away has taken the tool from everybody, and no retreat waits for that to be tidied up.
     """
     fields = Node(value, source).fields(("version", "agents"), required=("version", "agents"))
     fields["version"].version(1)
     found: dict[str, Registration] = {}
     for item in fields["agents"].items("agents", least=0, most=AGENTS_MAX):
-        registration = _registration(item, people, tools)
+        registration = _registration(item, people, tools, connected=True)
         if registration.principal in found:
             raise item.refuse(f"{registration.principal} is listed twice", "merge the two entries")
         found[registration.principal] = registration
@@ -42,13 +43,13 @@ def parse(value: Any, source: str, *, people: Collection[str], tools: Collection
 
 
 def parse_agent(value: Any, source: str, *, people: Collection[str], tools: Collection[str]) -> Registration:
-    """Parse one agent, as the file spells it. Raises FieldError."""
-    return _registration(Node(value, source), people, tools)
+    """Parse one agent, as the file spells it; every tool must be in `tools`. Raises FieldError."""
+    return _registration(Node(value, source), people, tools, connected=False)
 
 
-def _registration(node: Node, people: Collection[str], tools: Collection[str]) -> Registration:
+def _registration(node: Node, people: Collection[str], tools: Collection[str], *, connected: bool) -> Registration:
     fields = node.fields(_KEYS, required=_REQUIRED)
-    granted = _tools(fields["tools"], tools)
+    granted = _tools(fields["tools"], tools, connected=connected)
     budgets = fields["budgets"].fields(("actions_per_hour", "per_tool")) if "budgets" in fields else {}
     return Registration(
         principal=_principal(fields["id"]),
@@ -76,11 +77,12 @@ def _owner(node: Node, people: Collection[str]) -> str:
     return owner
 
 
-def _tools(node: Node, known: Collection[str]) -> tuple[str, ...]:
+def _tools(node: Node, known: Collection[str], *, connected: bool) -> tuple[str, ...]:
     names = []
     for item in node.items("tools", least=0, most=TOOLS_MAX, distinct=True):
         name = item.text("the name of a tool; there is no '*'", pattern=TOOL)
-        names.append(name if name in known else item.choice(sorted(known)))
+        is_known = name in known or (connected and is_connected(name))
+        names.append(name if is_known else item.choice(sorted(known)))
     return tuple(names)
 
 

@@ -9,7 +9,7 @@ EXECUTORS = ("ci", "forge", "flags", "secrets")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _KEYS = ("executor", "origin", "private", "token_file", "token_env", "routes")
 _TOOL = r"[a-z][a-z0-9_]{0,63}"
-_PATH = r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]{0,511}"
+ROUTE_PATH = r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]{0,511}"
 _VARIABLE = r"[A-Z][A-Z0-9_]{0,127}"
 
 
@@ -51,6 +51,6 @@ def _routes(node: Node) -> dict[str, Route]:
     for tool, item in node.mapping("routes", pattern=_TOOL, most=ROUTES_MAX).items():
         fields = item.fields(("method", "path"), required=("method", "path"))
         found[tool] = Route(
-            method=fields["method"].choice(METHODS), path=fields["path"].text("a path", pattern=_PATH, most=512)
+            method=fields["method"].choice(METHODS), path=fields["path"].text("a path", pattern=ROUTE_PATH, most=512)
         )
     return found

@@ -4,6 +4,7 @@ A gate that nobody could ever pass is refused here rather than met at night.
 """
 
 from bywire.config.reading import Node, read_optional
+from bywire.config.tool_names import TOOL
 from bywire.model.operator import TIERS, ChangeWindow, Gate, Person, Reminders
 
 COUNT_MAX = 10
@@ -13,7 +14,6 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d|24:00"
 OFFSET = r"[+-](?:0\d|1[0-4]):[0-5]\d"
 WINDOWS_MAX = 32
-TOOL = r"[a-z][a-z0-9_]{0,63}"
 TOOLS_MAX = 128
 RATE_MAX = 100_000
 REMINDERS_MAX = 8

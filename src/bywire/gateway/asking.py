@@ -1,7 +1,9 @@
 """The first steps at the door: who asks, under which contract, and for exactly what.
 
 A session is looked up, never believed; the parameters are checked and copied, so that nobody changes them later;
-secrets are replaced once, and everything after this decides on the canonical action.
+secrets are replaced once, and everything after this decides on the canonical action. A built-in tool acts at the
+operator's service and environment; where a connected one acts, its contract reads from the parameters, and no caller
+says otherwise.
 """
 
 from collections.abc import Mapping
@@ -11,22 +13,39 @@ import msgspec
 
 from bywire.gateway.canonical import canonicalise
 from bywire.gateway.condition import unmet
+from bywire.gateway.connected import costs, meaning
 from bywire.gateway.contract import Catalogue, Contract, ContractError, check_names
-from bywire.gateway.ports import Clock, Executor, NamedState, Sessions, StateSnapshot
+from bywire.gateway.inspection import inspect
+from bywire.gateway.ports import Clock, DefinedExecutor, Executor, NamedState, Sessions, StateSnapshot
 from bywire.gateway.redaction import Redactor
 from bywire.model.action import ActionRequest, CanonicalAction
+from bywire.model.connected import Cost
 from bywire.model.errors import BywireError, EvidenceError
+from bywire.model.gateway_inspection import Finding, InspectionSettings
 from bywire.model.operator import OperatorConfig
 from bywire.seal import jcs
+from bywire.seal.digest import same_digest
 
 RESULT_BYTES_MAX = 1_048_576
+NAMES_REMEMBERED = 1_024
+CURRENT, CHANGED, UNKNOWN, NO_DEFINITION = "current", "changed", "unknown", "none"
+DEFAULT_INSPECTION = InspectionSettings()
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """What a connected tool's call holds and means; `definition` is current, changed, unknown or none."""
+
+    findings: tuple[Finding, ...]
+    meaning: dict[str, Any]
+    definition: str
 
 
 class Asked(msgspec.Struct, frozen=True):
     """One call on its way through the door.
 
     `unmet` names the contract's preconditions that the target does not meet; `first_digest` is the digest of the action
-    as it was asked first, before the policy replaced any of its parameters.
+    as it was asked first, before the policy replaced any of its parameters. `costs` are what it costs beside being one
+    action; `connected` is None for a built-in tool.
     """
 
     request: ActionRequest
@@ -38,6 +57,8 @@ class Asked(msgspec.Struct, frozen=True):
     key: str
     unmet: tuple[str, ...]
     first_digest: str
+    costs: tuple[Cost, ...] = ()
+    connected: Connected | None = None
 
 
 class Entrance:
@@ -53,9 +74,13 @@ class Entrance:
         sessions: Sessions,
         clock: Clock,
         workspace_key: bytes,
+        inspection: InspectionSettings = DEFAULT_INSPECTION,
     ) -> None:
         self.catalogue = catalogue
-        self.redactor = Redactor(workspace_key)
+        self.inspection = inspection
+        self.redactor = Redactor(workspace_key, inspection)
+        # Names that hold no secret: the same few come with every call.
+        self._plain: set[str] = set()
         self._state = state
         self._executors = executors
         self._operator = operator
@@ -68,6 +93,7 @@ class Entrance:
         contract = self.catalogue.find(request.tool)
         self._check_request(request)
         request = msgspec.structs.replace(request, parameters=self.catalogue.check(contract, request.parameters))
+        self._check_place(contract, request)
         request = self._keyed(contract, request)
         return self._asked(request, contract, self._state.snapshot(session_id, request.service))
 
@@ -75,8 +101,14 @@ class Entrance:
         """The same call with other parameters: a new action, which is decided anew (RULES 6)."""
         merged = self.catalogue.check(asked.contract, {**asked.request.parameters, **values})
         request = msgspec.structs.replace(asked.request, parameters=merged)
+        self._check_place(asked.contract, request)
         again = self._asked(request, asked.contract, asked.snapshot)
         return msgspec.structs.replace(again, first_digest=asked.first_digest)
+
+    def principal(self, token: str) -> str:
+        """Whose token this is. Raises EvidenceError (not authenticated)."""
+        session_id = self._sessions.session_of(token, self._clock.now_ms())
+        return self._state.snapshot(session_id, self._operator.service).session.principal.id
 
     def observe(self, contract: Contract) -> dict[str, Any]:
         """The target's state now, redacted; `{"unavailable": code}` when it does not say."""
@@ -121,13 +153,40 @@ class Entrance:
             key=f"{principal.id}|{request.tool}|{request.idempotency_key}",
             unmet=() if contract is None else unmet(contract.preconditions, request.parameters, target),
             first_digest=action.digest,
+            costs=costs(contract.cost if contract else (), request.parameters, request.tokens),
+            connected=self._connected(request, contract),
         )
+
+    def _connected(self, request: ActionRequest, contract: Contract | None) -> Connected | None:
+        if contract is None or not contract.upstream:
+            return None
+        return Connected(
+            findings=inspect(
+                request.parameters, commands=contract.commands, meaning=contract.meaning, settings=self.inspection
+            ),
+            meaning=meaning(contract.meaning, request.environment, request.parameters, self.redactor.display),
+            definition=self._definition(contract),
+        )
+
+    def _definition(self, contract: Contract) -> str:
+        """Whether the upstream still says of the tool what was approved."""
+        executor: object = self._executors.get(contract.executor)
+        if not contract.definition or not isinstance(executor, DefinedExecutor):
+            return NO_DEFINITION
+        try:
+            found = executor.definition(contract.name)
+        except (BywireError, OSError):
+            return UNKNOWN
+        return CURRENT if same_digest(found, contract.definition) else CHANGED
 
     def _keyed(self, contract: Contract | None, request: ActionRequest) -> ActionRequest:
         """A contract's key template decides the idempotency key; a caller may repeat it, not change it."""
         if contract is None or contract.read:
             return request
-        derived = contract.key_for(request.parameters)
+        connected = bool(contract.upstream)
+        # What an upstream's parameters hold is not known here, and a key must hold no secret.
+        values = self.redactor.canonical(request.parameters) if connected else request.parameters
+        derived = contract.key_for(values)
         if derived and request.idempotency_key not in {"", derived}:
             raise ContractError(
                 f"{contract.name} derives its idempotency key from its parameters",
@@ -138,14 +197,25 @@ class Entrance:
         return msgspec.structs.replace(request, idempotency_key=derived or request.idempotency_key)
 
     def _check_request(self, request: ActionRequest) -> None:
-        """Names are kept as they are, so they hold no secret; and this door leads to one service in one environment."""
+        """Names are kept as they are, so they hold no secret."""
         check_names(request)
         for name in (request.tool, request.service, request.environment, request.change, request.idempotency_key):
-            if self.redactor.display(name) != name:
+            if not name or name in self._plain:
+                continue
+            if self.redactor.holds_secret(name):
                 raise ContractError("a name or key looks like a secret", next_step="secrets belong in no name or key")
+            if len(self._plain) >= NAMES_REMEMBERED:
+                self._plain.clear()
+            self._plain.add(name)
+
+    def _check_place(self, contract: Contract | None, request: ActionRequest) -> None:
+        """This door leads to one service in one environment, and to each connected tool's own place."""
         here = (self._operator.service, self._operator.environment)
+        if contract is not None and contract.upstream:
+            here = contract.place.of(request.parameters) if contract.place else ("", "")
         if (request.service, request.environment) != here:
             raise ContractError(
                 f"this door leads to {here[0]} in {here[1]}, not to {request.service} in {request.environment}",
-                next_step="use the operator directory of that service: --operator DIR",
+                next_step="use the operator directory of that service: --operator DIR; a connected tool's contract says"
+                " where it acts",
             )

@@ -12,6 +12,8 @@ import msgspec
 
 from bywire.gateway.condition import Condition
 from bywire.model.action import ActionRequest
+from bywire.model.connected import CostRule, Place
+from bywire.model.connection import Route
 from bywire.model.errors import BywireError
 from bywire.seal import jcs
 
@@ -21,6 +23,8 @@ EVIDENCE_MAX = 256
 _NAME = re.compile(r"[\x21-\x7e]{0,128}")
 _KEY = re.compile(r"[\x20-\x7e]{0,256}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_REGEX_BYTES_MAX = 1_048_576
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 DIGEST_OR_NONE = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}
 SEGMENTS = {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 64}}
@@ -50,6 +54,11 @@ class Contract(msgspec.Struct, frozen=True):
     `postconditions` after the effect. `key_template` derives the idempotency key from parameters, so that a loop asks
     for the same thing once. `untrusted_output`: what it returns is text that somebody else wrote (RULES 22).
     `credential` names what the executor needs at execution, `rate_per_hour` 0 means no rate of its own.
+
+    A connected tool is one of an `upstream`, named `UPSTREAM.TOOL`, and acts at its own `place`. `risk` is low, medium,
+    high or very-high; `reviewed` False: a machine drafted this; `definition` is the digest of what the upstream said of
+    the tool when it was approved. `meaning` says which parameter is the image, the host and so on, `commands` which
+    programs a command may start, `request` which HTTP request it is.
     """
 
     name: str
@@ -71,15 +80,41 @@ class Contract(msgspec.Struct, frozen=True):
     untrusted_output: bool = False
     credential: str = ""
     rate_per_hour: int = 0
+    risk: str = ""
+    upstream: str = ""
+    reviewed: bool = True
+    definition: str = ""
+    description: str = ""
+    place: Place | None = None
+    meaning: dict[str, str] = {}
+    cost: tuple[CostRule, ...] = ()
+    commands: tuple[str, ...] = ()
+    request: Route | None = None
 
     @property
     def tells_others_words(self) -> bool:
-        """Whether its answer is somebody else's text: an untrusted read's, or a platform's that takes a credential."""
-        return self.untrusted_output or bool(self.credential)
+        """Whether its answer is somebody else's text: an untrusted read's, or a platform's that takes a credential.
+
+        Of an upstream's tool its contract says so, with or without a credential.
+        """
+        return self.untrusted_output or (bool(self.credential) and not self.upstream)
 
     def key_for(self, values: dict[str, Any]) -> str:
-        """The idempotency key that the template and the call's parameters give; empty without a template."""
-        return self.key_template.format_map(values) if self.key_template else ""
+        """The idempotency key that the template and the call's parameters give; empty without a template.
+
+        An upstream's parameters may hold anything, so that their key is a digest; `values` are the canonical ones.
+        """
+        if not self.key_template:
+            return ""
+        if self.upstream:
+            named = {name: values.get(name) for name in placeholders(self.key_template)}
+            return f"derived:{jcs.digest([self.key_template, named])}"
+        return self.key_template.format_map(values)
+
+
+def placeholders(template: str) -> tuple[str, ...]:
+    """The parameters that a key template names."""
+    return tuple(dict.fromkeys(_PLACEHOLDER.findall(template)))
 
 
 class ContractError(BywireError):
@@ -103,10 +138,9 @@ class Catalogue:
 
     def __init__(self, contracts: tuple[Contract, ...]) -> None:
         self._contracts = {contract.name: contract for contract in contracts}
-        # Errors are shown and logged, and the value may be a secret: they name the rule, never the value.
-        self._validators = {
-            contract.name: jsonschema_rs.validator_for(contract.schema, mask="the value") for contract in contracts
-        }
+        if len(self._contracts) != len(contracts):
+            raise ValueError("two contracts claim one name")
+        self._validators = {contract.name: compiled(contract.schema) for contract in contracts}
 
     def find(self, tool: str) -> Contract | None:
         """The contract of `tool`, or None: the policy then denies by default."""
@@ -136,6 +170,17 @@ class Catalogue:
                 f"{contract.name}: {where}: {why}", next_step="call the tool with the parameters it declares"
             )
         return dict(copy)
+
+
+def compiled(schema: dict[str, Any]) -> Any:
+    """A validator that fetches nothing and matches in linear time. Raises ValueError for what is no such schema."""
+    return jsonschema_rs.validator_for(
+        schema,
+        # Errors are shown and logged, and the value may be a secret: they name the rule, never the value.
+        mask="the value",
+        offline=True,
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=_REGEX_BYTES_MAX),
+    )
 
 
 def check_names(request: ActionRequest) -> None:

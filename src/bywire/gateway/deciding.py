@@ -3,7 +3,7 @@
 Pure apart from reading named state. Nothing here has an effect, so advice and action share it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -12,18 +12,24 @@ from bywire.approvals.grant import Grant
 from bywire.gateway import inputs
 from bywire.gateway.asking import Asked, Entrance
 from bywire.gateway.contract import ContractError
+from bywire.gateway.inspection import mask
 from bywire.gateway.pending import Pending
-from bywire.gateway.ports import ChangeFacts, Debit, NamedState, Standing
+from bywire.gateway.ports import DAY, HOUR, ChangeFacts, Debit, NamedState, Standing
 from bywire.identity.trust import TrustRoot
+from bywire.model.connected import Cost
 from bywire.model.decision import Decision, Effect
+from bywire.model.gateway_budgets import Budgets
 from bywire.model.operator import OperatorConfig
 
 # What the door does for every call anyway: packets name roles and tier, answers are redacted, outcomes carry the target
-# before and after, and a fix is a branch that nothing merges. `replace`, `break_glass` and `shadowed` are met below.
+# before and after, and a fix is a branch that nothing merges. `replace`, `mask`, `debit`, `break_glass` and `shadowed`
+# are met below.
 OBLIGATIONS = frozenset(
     {
         "approval",
         "break_glass",
+        "debit",
+        "mask",
         "no_auto_merge",
         "record_telemetry",
         "redact",
@@ -33,6 +39,7 @@ OBLIGATIONS = frozenset(
         "tier",
     }
 )
+CHANGES = frozenset({"replace", "mask"})
 ENTRYPOINT = "data.bywire.action.decision"
 # (change, facts, retreat) of the policy input.
 Delivered: TypeAlias = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]
@@ -69,8 +76,11 @@ class Judged(msgspec.Struct, frozen=True):
 def unknown_obligations(decision: Decision) -> dict[str, str] | None:
     """The error for an obligation that this door cannot meet: then an allow is none (AuthZEN 1.0)."""
     # What is to be replaced in an action that is allowed as it stands would be executed unreplaced.
-    known = OBLIGATIONS - {"replace"} if decision.effect is Effect.ALLOW else OBLIGATIONS
+    known = OBLIGATIONS - CHANGES if decision.effect is Effect.ALLOW else OBLIGATIONS
     unknown = sorted({str(item.get("kind")) for item in decision.obligations} - known)
+    unknown += [
+        "a debit that is none" for item in decision.obligations if item.get("kind") == "debit" and not _debit(item)
+    ]
     if not unknown:
         return None
     return {
@@ -94,7 +104,11 @@ class Decider:
         facts: ChangeFacts,
         pending: Pending,
         entrance: Entrance,
+        budgets: Budgets = inputs.NO_BUDGETS,
+        budgets_fault: dict[str, str] | None = None,
     ) -> None:
+        self._budgets = budgets
+        self._budgets_fault = budgets_fault
         self._engine = engine
         self._operator = operator
         self._trust = trust
@@ -110,9 +124,8 @@ class Decider:
         judged = self._decide(asked)
         if not _is_changed(judged.decision) or asked.contract is None:
             return judged
-        wanted = {str(item["parameter"]): item["value"] for item in judged.decision.obligations if _replaces(item)}
         try:
-            again = self._decide(self._entrance.replaced(asked, wanted))
+            again = self._decide(self._entrance.replaced(asked, self._wanted(judged.decision, asked)))
         except ContractError as error:
             return msgspec.structs.replace(judged, error=error.as_json())
         if not _is_changed(again.decision):
@@ -129,29 +142,50 @@ class Decider:
         about = self._facts.facts_for(asked.request.change)
         policy_input = self._input(asked, about, grant, uses_left, revoked=revoked)
         decision = self._engine().decide(ENTRYPOINT, policy_input)
-        return Judged(asked, decision, policy_input, grant, unknown_obligations(decision))
+        error = unknown_obligations(decision)
+        # Whoever cannot read the budgets does not know that there are none; only retreats need none (RULES 16).
+        if error is None and asked.contract is not None and not asked.contract.exposure_reducing:
+            error = self._budgets_fault
+        return Judged(asked, decision, policy_input, grant, error)
 
     def judge_read(self, asked: Asked) -> Judged:
         """A read rests on no evidence, grant or budget."""
         policy_input = self._input(asked, NOTHING_DELIVERED)
         decision = self._engine().decide(ENTRYPOINT, policy_input)
-        if decision.effect is Effect.SANITIZE:
-            wanted = {str(item["parameter"]): item["value"] for item in decision.obligations if _replaces(item)}
-            asked = self._entrance.replaced(asked, wanted)
+        error = unknown_obligations(decision)
+        if decision.effect is Effect.SANITIZE and error is None:
+            try:
+                asked = self._entrance.replaced(asked, self._wanted(decision, asked))
+            except ContractError as refused:
+                return Judged(asked, decision, policy_input, None, refused.as_json())
             policy_input = self._input(asked, NOTHING_DELIVERED)
             decision = self._engine().decide(ENTRYPOINT, policy_input)
-        return Judged(asked, decision, policy_input, None, unknown_obligations(decision))
+            error = unknown_obligations(decision)
+        return Judged(asked, decision, policy_input, None, error)
+
+    def _wanted(self, decision: Decision, asked: Asked) -> dict[str, Any]:
+        """The values that the policy wants other parameters to have: replaced ones, then what is masked in them."""
+        values = {str(item["parameter"]): item["value"] for item in decision.obligations if _replaces(item)}
+        for item in decision.obligations:
+            if item.get("kind") == "mask":
+                name = _parameter_of(str(item.get("parameter", "")), asked.request.parameters)
+                values[name] = mask(values.get(name, asked.request.parameters[name]), self._entrance.inspection)
+        return values
 
     def _input(
         self, asked: Asked, about: Delivered, grant: Grant | None = None, uses_left: int = 0, *, revoked: bool = False
     ) -> dict[str, Any]:
         change, facts, retreat = about
         principal = asked.action.principal
-        read = asked.contract is not None and asked.contract.read
+        contract = asked.contract
+        read = contract is not None and contract.read
+        # A read of a reviewed tool breaks no rule that may be on trial.
+        settled = contract is not None and contract.category == "read" and contract.reviewed
+        registration, team = self._standing.registration(principal), self._budgets.team_of(principal)
         return {
             "version": inputs.INPUT_VERSION,
             "now_ms": asked.now_ms,
-            "principal": inputs.principal_facts(asked.snapshot, self._operator, self._standing.registration(principal)),
+            "principal": inputs.principal_facts(asked.snapshot, self._operator, registration, team),
             "action": inputs.action_facts(asked),
             # A read rests on no threshold, no exception and no count; what it does not need is not encoded either.
             "operator": {} if read else self._operator_facts(),
@@ -159,21 +193,47 @@ class Decider:
             "facts": facts,
             "grant": inputs.grant_input(grant, asked.action, self._operator, uses_left, revoked=revoked),
             "break_glass": None if read else self._standing.break_glass(principal, asked.action.tool, asked.now_ms),
-            "shadow": [] if read else self._standing.shadows(asked.now_ms),
+            "shadow": [] if settled else self._standing.shadows(asked.now_ms),
             "retreat": retreat,
-            "state": inputs.state_facts(asked, self._operator, [] if read else self._limits(asked)),
+            "state": inputs.state_facts(
+                asked, self._operator, [] if read else self._limits(asked), () if read else self._usage(asked)
+            ),
         }
 
     def _limits(self, asked: Asked) -> list[dict[str, Any]]:
-        hour = asked.now_ms // inputs.HOUR_MS
-        return [
-            {"name": debit.scope, "observed": self._state.used(debit.scope, hour), "limit": debit.limit}
-            for debit in self.debits(asked)
-        ]
+        hour, day = asked.now_ms // inputs.HOUR_MS, asked.now_ms // inputs.DAY_MS
+        found: list[dict[str, Any]] = []
+        for debit in self.debits(asked):
+            limit = {"name": debit.scope, "limit": debit.limit}
+            if debit.unit:
+                named = {"name": debit.name, "asked": debit.amount}
+                observed = self._state.spent(debit.scope, debit.unit, debit.period, day)
+                found.append({**limit, **named, "observed": observed})
+            else:
+                found.append({**limit, "observed": self._state.used(debit.scope, hour)})
+        return found
 
-    def debits(self, asked: Asked) -> tuple[Debit, ...]:
-        """What the action would use up."""
-        return inputs.debits(asked, self._operator, self._standing.registration(asked.action.principal))
+    def _usage(self, asked: Asked) -> tuple[dict[str, Any], ...]:
+        scope, day = f"principal:{asked.action.principal}", asked.now_ms // inputs.DAY_MS
+        return tuple(
+            {
+                "unit": cost.unit,
+                "period": DAY,
+                "observed": self._state.spent(scope, cost.unit, DAY, day),
+                "asked": cost.amount,
+            }
+            for cost in inputs.charged(asked)
+        )
+
+    def debits(self, asked: Asked, decision: Decision | None = None) -> tuple[Debit, ...]:
+        """What the action would use up, and what the decision wants counted."""
+        registration = self._standing.registration(asked.action.principal)
+        own = inputs.debits(asked, self._operator, registration, self._budgets)
+        return own if decision is None else (*own, *policy_debits(asked, decision))
+
+    def charge(self, asked: Asked) -> tuple[tuple[Cost, ...], str]:
+        """(what the action is charged with, the team that it is charged to)."""
+        return inputs.charged(asked), self._budgets.team_of(asked.action.principal)
 
     def _operator_facts(self) -> dict[str, Any]:
         """The operator's part of the input, made again when the trust root changed."""
@@ -183,9 +243,44 @@ class Decider:
         return known[1]
 
 
+def policy_debits(asked: Asked, decision: Decision) -> tuple[Debit, ...]:
+    """The budgets that the policy in force puts on the principal; what the action costs nothing of is left out."""
+    amounts = {cost.unit: cost.amount for cost in inputs.charged(asked)}
+    found = []
+    for item in decision.obligations:
+        if item.get("kind") == "debit" and _debit(item) and item["unit"] in amounts:
+            tool = item.get("tool")
+            if tool not in {None, asked.action.tool}:
+                continue
+            scope = f"principal:{asked.action.principal}" + (f"|tool:{tool}" if tool else "")
+            found.append(Debit(scope, item["limit"], amounts[item["unit"]], item["period"], item["unit"]))
+    return tuple(found)
+
+
+def _debit(item: dict[str, Any]) -> bool:
+    """Whether an obligation says whole what is to be counted."""
+    limit, tool = item.get("limit"), item.get("tool")
+    return (
+        isinstance(item.get("unit"), str)
+        and item.get("period") in (HOUR, DAY)
+        and type(limit) is int
+        and limit >= 0
+        and (tool is None or isinstance(tool, str))
+    )
+
+
+def _parameter_of(place: str, parameters: Mapping[str, Any]) -> str:
+    """The parameter that a finding's place (`a.b[0]`) lies in. Raises ContractError when there is none."""
+    names = [name for name in parameters if place == name or place.startswith((f"{name}.", f"{name}["))]
+    if not names:
+        raise ContractError("the policy masks a parameter that the call has not", next_step="correct the policy")
+    return max(names, key=len)
+
+
 def _is_changed(decision: Decision) -> bool:
     """Whether the policy wants another action. A person is asked about that one: what they sign is what can run."""
-    waits = decision.effect is Effect.APPROVAL_NEEDED and any(map(_replaces, decision.obligations))
+    changing = any(_replaces(item) or item.get("kind") == "mask" for item in decision.obligations)
+    waits = decision.effect is Effect.APPROVAL_NEEDED and changing
     return decision.effect is Effect.SANITIZE or waits
 
 

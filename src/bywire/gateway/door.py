@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from bywire.approvals.grant import Grant
-from bywire.gateway import records
-from bywire.gateway.asking import Asked, Entrance
+from bywire.gateway import inputs, permitting, records
+from bywire.gateway.asking import DEFAULT_INSPECTION, Asked, Entrance
 from bywire.gateway.condition import unmet
 from bywire.gateway.contract import Catalogue, Contract, ContractError
 from bywire.gateway.deciding import Decider, Engine, Judged
 from bywire.gateway.executing import answered, carried_out
+from bywire.gateway.intending import intent_of
 from bywire.gateway.misses import told
 from bywire.gateway.pending import Pending
 from bywire.gateway.ports import (
@@ -25,7 +26,6 @@ from bywire.gateway.ports import (
     Clock,
     Credentials,
     Executor,
-    Intent,
     IntentRow,
     Journal,
     Miss,
@@ -34,12 +34,14 @@ from bywire.gateway.ports import (
     Standing,
     Steps,
 )
-from bywire.gateway.sealing import open_parameters, seal_parameters
+from bywire.gateway.sealing import open_parameters
 from bywire.identity.session import TAINTED
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import ActionRequest, CanonicalAction
 from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus, Reason
 from bywire.model.errors import ConflictError
+from bywire.model.gateway_budgets import Budgets
+from bywire.model.gateway_inspection import InspectionSettings
 from bywire.model.operator import OperatorConfig
 from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
@@ -69,6 +71,9 @@ class Door:
         steps: Steps,
         workspace_key: bytes,
         log_key: SigningKey,
+        budgets: Budgets = inputs.NO_BUDGETS,
+        budgets_fault: dict[str, str] | None = None,
+        inspection: InspectionSettings = DEFAULT_INSPECTION,
     ) -> None:
         self._catalogue = catalogue
         self._journal = journal
@@ -91,6 +96,7 @@ class Door:
             sessions=sessions,
             clock=clock,
             workspace_key=workspace_key,
+            inspection=inspection,
         )
         self._decider = Decider(
             engine=engine,
@@ -101,6 +107,8 @@ class Door:
             facts=facts,
             pending=self._pending,
             entrance=self._entrance,
+            budgets=budgets,
+            budgets_fault=budgets_fault,
         )
 
     def call(self, token: str, request: ActionRequest) -> Outcome:
@@ -111,16 +119,60 @@ class Door:
         asked = self._entrance.ask(token, request)  # 1-3 authenticate, contract, canonical form
         if asked.contract is not None and asked.contract.read:
             return self._read(self._decider.judge_read(asked), asked.contract)
+        intended = self._intend(asked, mediated=True)  # 4-7 decided, approved, durable; or an answer
+        if isinstance(intended, Outcome):
+            return intended
+        judged, row = intended
+        return self.carry_out(row, judged.asked.request.parameters, judged.asked.target, judged.grant)  # 8-9 effect
+
+    def permit(self, token: str, request: ActionRequest, *, exact: bool = False) -> Outcome:
+        """As `call`, for what the caller carries out itself and reports; see `permitting`. Raises as `call`.
+
+        `exact`: the caller can send what it asked for and nothing else, so that a changed action is refused.
+        """
+        asked = self._entrance.ask(token, request)
+        permitting.check_permittable(asked.contract)
+        if asked.contract is not None and asked.contract.read:
+            return self._read(self._decider.judge_read(asked), asked.contract, mediated=False, exact=exact)
+        intended = self._intend(asked, mediated=False, exact=exact)
+        if isinstance(intended, Outcome):
+            return intended
+        judged, row = intended
+        raw, action = judged.asked.request.parameters, judged.asked.action
+        return permitting.permit(action, judged.decision, raw, row.key, row.deadline_ms)
+
+    def report(self, token: str, intent: str, status: str, result: dict[str, Any] | None) -> Outcome:
+        """How a permitted action ended, said once by the principal it was permitted to.
+
+        Raises EvidenceError (not authenticated), ContractError `intent_unknown`, ConflictError `already_reported`.
+        """
+        principal = self._entrance.principal(token)
+        row = self._journal.find(intent)
+        kept = self.redacted(result) if result is not None else None
+        outcome = permitting.reported(row, principal, status, kept)
+        known = permitting.said_before(row.outcome if row is not None else None, outcome)
+        if known is not None or row is None:
+            return known or outcome
+        settled = self.settle(row, outcome, {"reported_by": principal}, None)
+        now = self._journal.find(intent)
+        # Of two reports at once one stands; the other is logged, and its sender told.
+        won = now is None or now.outcome is None or now.outcome.entry == settled.entry
+        return settled if won or now is None else permitting.said_before(now.outcome, outcome) or settled
+
+    def _intend(self, asked: Asked, *, mediated: bool, exact: bool = False) -> Outcome | tuple[Judged, IntentRow]:
+        """Steps 4 to 7: a durable intent, or the answer when there is none."""
         asked, known = self._known(asked)  # 4 idempotency: the same key means the same action
         if known is not None and asked.contract is not None:
             return self._repeat(asked, known)
         judged = self._decider.judge(asked)  # 5-6 what was approved; decide: pure
-        asked, decision = judged.asked, judged.decision
-        envelope = records.decision_statement(decision, asked.action, judged.policy_input, asked.key, self._log_key)
+        asked, decision, request = judged.asked, judged.decision, judged.asked.request
+        envelope = records.decision_statement(
+            decision, asked.action, judged.policy_input, asked.key, self._log_key, mediated=mediated
+        )
         self._steps.reached("door.decided")
         if decision.effect is Effect.APPROVAL_NEEDED and asked.contract is not None and judged.error is None:
             return self._pend(judged, asked.contract, envelope)
-        error = judged.error or self._unconnected(asked.contract)
+        error = judged.error or (self._unconnected(asked.contract) if mediated else permitting.inexact(asked, exact))
         if decision.effect is not Effect.ALLOW or asked.contract is None or error is not None:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
             return _outcome(OutcomeStatus.DENIED, asked.action, decision, entry=entry, error=error)
@@ -128,12 +180,16 @@ class Door:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
             return _outcome(OutcomeStatus.COMMITTED, asked.action, decision, result={"dry_run": True}, entry=entry)
         unseen = None if asked.contract.exposure_reducing else self._standing.unwitnessed()
-        row = Miss("state.witness_overdue", unseen) if unseen else self._commit(judged, asked.contract, envelope)
+        row = (
+            Miss("state.witness_overdue", unseen)
+            if unseen
+            else self._commit(judged, asked.contract, envelope, mediated=mediated)
+        )
         if isinstance(row, Miss):  # 7 durable before the effect, or not at all
             return self._missed(asked, row, decision, envelope)
         self._steps.reached("door.intent_committed")
         self._hear(asked, asked.contract)
-        return self.carry_out(row, asked.request.parameters, asked.target, judged.grant)  # 8-9 effect, outcome
+        return judged, row
 
     def advise(self, token: str, request: ActionRequest) -> Outcome:
         """What the answer would be, from a snapshot that it names (RULES 10).
@@ -166,7 +222,7 @@ class Door:
     def settle(self, row: IntentRow, outcome: Outcome, before: dict[str, Any], grant: Grant | None) -> Outcome:
         """Journal how an intent ended, with what the target shows afterwards (RULES 15)."""
         contract = self._catalogue.find(row.tool)
-        after = self._entrance.observe(contract) if contract else {}
+        after = self._entrance.observe(contract) if contract and row.mediated else {}
         outcome = records.verified(outcome, contract, row, after, recovered="recovered" in before)
         approval = {"approver": grant.approver, "reason": grant.reason, "id": grant.id} if grant else {}
         observed = {"before": before, "after": after}
@@ -224,15 +280,17 @@ class Door:
             self._hear(asked, asked.contract)
         return msgspec.structs.replace(row.outcome, replayed=True)
 
-    def _read(self, judged: Judged, contract: Contract) -> Outcome:
+    def _read(self, judged: Judged, contract: Contract, *, mediated: bool = True, exact: bool = False) -> Outcome:
         """A read has no effect: it repeats freely, and its decision shares a later commit."""
         asked, decision = judged.asked, judged.decision
         document = {"decision": msgspec.to_builtins(decision), "input": judged.policy_input}
         self._journal.note_read(document, asked.now_ms)
-        error = judged.error or self._unconnected(contract)
+        error = judged.error or (self._unconnected(contract) if mediated else permitting.inexact(asked, exact))
         if decision.effect is not Effect.ALLOW or error is not None:
             return _outcome(OutcomeStatus.DENIED, asked.action, decision, error=error)
         self._hear(asked, contract)
+        if not mediated:
+            return permitting.permit(asked.action, decision, asked.request.parameters, "", 0)
         return answered(
             asked,
             decision,
@@ -268,56 +326,13 @@ class Door:
         self._steps.reached("door.pending")
         return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=packet.id, entry=entry)
 
-    def _commit(self, judged: Judged, contract: Contract, envelope: bytes) -> IntentRow | Miss:
-        asked, decision, grant = judged.asked, judged.decision, judged.grant
+    def _commit(self, judged: Judged, contract: Contract, envelope: bytes, *, mediated: bool) -> IntentRow | Miss:
+        asked = judged.asked
         self._entrance.check_unchanged(asked)
-        broken = next((str(item["id"]) for item in decision.obligations if item.get("kind") == "break_glass"), "")
-        consumed = grant.id if grant and not judged.preauthorised and not broken else ""
-        request, sealed = self._kept(asked, consumed)
+        debits, charged = self._decider.debits(asked, judged.decision), self._decider.charge(asked)
         return self._journal.commit_intent(
-            Intent(
-                key=asked.key,
-                action_digest=asked.action.digest,
-                principal=asked.action.principal,
-                tool=contract.name,
-                service=asked.action.service,
-                environment=asked.action.environment,
-                change=asked.action.change,
-                session_id=asked.snapshot.session.id,
-                integrity=asked.snapshot.session.integrity,
-                stop_epoch=asked.snapshot.stop_epoch,
-                bundle_digest=decision.bundle_digest,
-                grant_id=consumed,
-                debits=() if judged.preauthorised else self._decider.debits(asked),
-                exposure_reducing=judged.preauthorised,
-                now_ms=asked.now_ms,
-                deadline_ms=asked.now_ms + contract.deadline_seconds * 1000,
-                precondition={"version": asked.target.get("version")},
-                request=request,
-                decision=decision,
-                decision_envelope=envelope,
-                grant_uses=1 if contract.uses_grant else 0,
-                break_glass_id=broken,
-                sealed=sealed,
-            )
+            intent_of(judged, contract, envelope, debits, charged, self._workspace_key, mediated=mediated)
         )
-
-    def _kept(self, asked: Asked, grant_id: str) -> tuple[dict[str, Any], bytes]:
-        """(what the journal keeps of the request, the raw parameters sealed when they hold a secret)."""
-        raw, digest = asked.request.parameters, asked.action.digest
-        secret = asked.action.parameters != raw
-        kept = {
-            "parameters": asked.action.parameters,
-            "evidence": list(asked.action.evidence),
-            "redacted": secret,
-            "asked": asked.first_digest,
-            "integrity": asked.snapshot.session.integrity,
-            "session": asked.snapshot.session.id,
-            "grant": grant_id,
-        }
-        if not secret:
-            return kept, b""
-        return kept, seal_parameters(raw, self._workspace_key, asked.key, digest, asked.now_ms)
 
     def _missed(self, asked: Asked, miss: Miss, decision: Decision, decided: bytes) -> Outcome:
         known = self._journal.find(asked.key) if miss.rule == INTENT_EXISTS else None

@@ -11,11 +11,10 @@ import msgspec
 
 from bywire.gateway.asking import Asked, Entrance
 from bywire.gateway.contract import Contract
+from bywire.gateway.credential_forms import without
 from bywire.gateway.ports import Credential, CredentialedExecutor, Credentials, Executor, IntentRow, Journal
 from bywire.model.decision import Decision, Outcome, OutcomeStatus
 from bywire.model.errors import BywireError, TargetError
-
-TAKEN_OUT = "[credential]"
 
 
 def carried_out(
@@ -71,7 +70,9 @@ def answered(
     credential, request = None, asked.request
     try:
         if contract.credential:
-            credential = credentials.for_read(contract.credential, asked.now_ms)
+            credential = credentials.for_read(
+                contract.credential, asked.now_ms, tool=request.tool, environment=request.environment
+            )
             issued = _issued(credential, "", asked.action.digest)
             journal.record_document("credential", issued, request.change, asked.now_ms)
             reading = cast("CredentialedExecutor", executor)
@@ -81,6 +82,10 @@ def answered(
     except TargetError as failure:
         # A read that fails is an answer, too: whoever watches holds, and asks again.
         error = _told(without(failure.as_json(), credential), entrance)
+        return msgspec.structs.replace(outcome, status=OutcomeStatus.FAILED, error=error, label=label(contract))
+    except (TimeoutError, OSError) as failure:
+        said = {"code": "no_answer", "message": str(failure), "next_step": "ask again, or look at what was asked"}
+        error = _told(without(said, credential), entrance)
         return msgspec.structs.replace(outcome, status=OutcomeStatus.FAILED, error=error, label=label(contract))
     # Redacted, and whole: no statement has to carry it.
     result = entrance.redactor.canonical(answer)
@@ -96,19 +101,6 @@ def label(contract: Contract) -> dict[str, Any]:
         "instruction_authority": "none",
         "redaction_applied": True,
     }
-
-
-def without(value: Any, credential: Credential | None) -> Any:
-    """`value` without the credential, wherever an executor's answer repeats it."""
-    if credential is None or not credential.value:
-        return value
-    if isinstance(value, str):
-        return value.replace(credential.value, TAKEN_OUT)
-    if isinstance(value, dict):
-        return {without(key, credential): without(item, credential) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without(item, credential) for item in value]
-    return value
 
 
 def _told(error: dict[str, str], entrance: Entrance) -> dict[str, str]:

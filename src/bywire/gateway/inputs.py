@@ -8,11 +8,14 @@ from bywire.approvals.grant import Grant, grant_facts
 from bywire.approvals.packet import evidence_digest
 from bywire.approvals.windows import open_window
 from bywire.gateway.asking import Asked
+from bywire.gateway.connected import ACTIONS
 from bywire.gateway.contract import Reversibility
-from bywire.gateway.ports import Debit, StateSnapshot
+from bywire.gateway.ports import DAY, Debit, StateSnapshot
 from bywire.identity.registration import Registration, registration_facts
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import CanonicalAction
+from bywire.model.connected import THOUSANDTHS, Cost
+from bywire.model.gateway_budgets import Budgets
 from bywire.model.operator import OperatorConfig
 from bywire.model.principal import KeyRole
 from bywire.seal import jcs
@@ -20,6 +23,8 @@ from bywire.seal import jcs
 INPUT_VERSION = 1
 UNKNOWN_CATEGORY = "unknown"
 HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+NO_BUDGETS = Budgets()
 
 
 def operator_facts(operator: OperatorConfig, trust: TrustRoot) -> dict[str, Any]:
@@ -48,8 +53,8 @@ def role_held(operator: OperatorConfig, person_id: str, claimed: str) -> str:
 
 def action_facts(asked: Asked) -> dict[str, Any]:
     """The action's part of the input. An unknown tool has category `unknown`, which nothing allows."""
-    action, contract = asked.action, asked.contract
-    return {
+    action, contract, connected = asked.action, asked.contract, asked.connected
+    facts = {
         "tool": action.tool,
         "category": contract.category if contract else UNKNOWN_CATEGORY,
         "environment": action.environment,
@@ -64,11 +69,34 @@ def action_facts(asked: Asked) -> dict[str, Any]:
         "undo": str(contract.reversibility) if contract else str(Reversibility.IRREVERSIBLE),
         # What a session that read untrusted text asks for carries its label (RULES 22).
         "integrity": asked.snapshot.session.integrity,
+        "findings": [msgspec.to_builtins(found) for found in connected.findings] if connected else [],
+        "cost": [msgspec.to_builtins(cost) for cost in asked.costs],
     }
+    if asked.request.destination:
+        facts["destination"] = asked.request.destination
+    if contract is not None and connected is not None:
+        facts["connected"] = {
+            "upstream": contract.upstream,
+            "risk": contract.risk,
+            "reviewed": contract.reviewed,
+            "definition": connected.definition,
+        }
+        facts["meaning"] = connected.meaning
+    return facts
 
 
-def debits(asked: Asked, operator: OperatorConfig, registration: Registration | None) -> tuple[Debit, ...]:
-    """Every count that this action would use up: the principal's, the tool's, and the principal's for the tool."""
+def charged(asked: Asked) -> tuple[Cost, ...]:
+    """What a write is charged with: one action, and what its contract says it costs."""
+    return (Cost(ACTIONS, THOUSANDTHS), *asked.costs)
+
+
+def debits(
+    asked: Asked, operator: OperatorConfig, registration: Registration | None, budgets: Budgets = NO_BUDGETS
+) -> tuple[Debit, ...]:
+    """Every count that this action would use up.
+
+    By the hour the principal's, the tool's, and the principal's for the tool; by the day what it costs of each budget.
+    """
     tool, principal = asked.action.tool, asked.action.principal
     own = operator.tool_rates.get(tool, asked.contract.rate_per_hour if asked.contract else 0)
     rates = registration.tool_rates if registration else {}
@@ -79,10 +107,27 @@ def debits(asked: Asked, operator: OperatorConfig, registration: Registration | 
         found.append(Debit(scope=f"tool:{tool}", limit=own))
     if tool in rates:
         found.append(Debit(scope=f"principal:{principal}|tool:{tool}", limit=rates[tool]))
-    return tuple(found)
+    return (*found, *_daily(asked, budgets))
 
 
-def state_facts(asked: Asked, operator: OperatorConfig, limits: list[dict[str, Any]]) -> dict[str, Any]:
+def _daily(asked: Asked, budgets: Budgets) -> tuple[Debit, ...]:
+    action, amounts = asked.action, {cost.unit: cost.amount for cost in charged(asked)}
+    scopes = {
+        action.principal: f"principal:{action.principal}",
+        f"team:{budgets.team_of(action.principal)}": f"team:{budgets.team_of(action.principal)}",
+        f"tool:{action.tool}": f"tool:{action.tool}",
+        f"environment:{action.environment}": f"environment:{action.environment}",
+    }
+    return tuple(
+        Debit(scopes[budget.scope], budget.per_day, amounts[budget.unit], DAY, budget.unit)
+        for budget in budgets.budgets
+        if budget.scope in scopes and budget.unit in amounts
+    )
+
+
+def state_facts(
+    asked: Asked, operator: OperatorConfig, limits: list[dict[str, Any]], usage: tuple[dict[str, Any], ...] = ()
+) -> dict[str, Any]:
     """Named state: stop, freeze, windows, bundle, counts, session integrity, what the target says."""
     snapshot, now_ms = asked.snapshot, asked.now_ms
     spent = snapshot.budget_used if snapshot.budget_hour == now_ms // HOUR_MS else 0
@@ -97,6 +142,7 @@ def state_facts(asked: Asked, operator: OperatorConfig, limits: list[dict[str, A
         "session": {"integrity": snapshot.session.integrity},
         "budget": {"observed": spent, "limit": operator.limits.actions_per_hour},
         "limits": limits,
+        "usage": list(usage),
         "target": asked.target,
     }
 
@@ -115,7 +161,7 @@ def grant_input(
 
 
 def principal_facts(
-    snapshot: StateSnapshot, operator: OperatorConfig, registration: Registration | None
+    snapshot: StateSnapshot, operator: OperatorConfig, registration: Registration | None, team: str = ""
 ) -> dict[str, Any]:
     """Who asks; the built-in role is the name behind the kind, the roles of a person are the operator's word."""
     principal = snapshot.session.principal
@@ -123,6 +169,7 @@ def principal_facts(
         "id": principal.id,
         "kind": str(principal.kind),
         "owner": principal.owner,
+        "team": team,
         "role": principal.name,
         "roles": [role for person in operator.people if person.id == principal.id for role in person.roles],
         "registration": registration_facts(registration),

@@ -19,6 +19,14 @@ _TOLD = {
         "a count of actions for the hour is used up",
         "wait for the next hour, or raise the limit it names",
     ),
+    "state.hour_budget_spent": (
+        "what may be spent in an hour is used up",
+        "wait for the next hour, or raise the budget it names",
+    ),
+    "state.day_budget_spent": (
+        "what may be spent in a day is used up",
+        "wait for the next day (UTC), or raise the budget it names",
+    ),
     "approval.used_or_expired": (
         "the approval was used up, revoked or has expired",
         "run the same command for a new one",

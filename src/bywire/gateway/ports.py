@@ -1,6 +1,6 @@
 """What the door needs from outside. Adapters implement these; wiring joins them."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -8,6 +8,7 @@ from bywire.approvals.candidate import Candidate
 from bywire.approvals.packet import Packet
 from bywire.identity.registration import Registration
 from bywire.identity.session import Session
+from bywire.model.connected import Cost
 from bywire.model.decision import Decision, Outcome
 
 
@@ -27,15 +28,32 @@ class StateSnapshot(msgspec.Struct, frozen=True):
     budget_used: int = 0
 
 
+HOUR, DAY = "hour", "day"
+
+
 class Debit(msgspec.Struct, frozen=True):
-    """One count that an effect uses up: at most `limit` in the hour, for whoever or whatever `scope` names."""
+    """What an effect uses up: `amount` of at most `limit` in the `period`, for whoever or whatever `scope` names.
+
+    Without a `unit` effects are counted; with one, what they cost in it, in thousandths.
+    """
 
     scope: str
     limit: int
+    amount: int = 1
+    period: str = HOUR
+    unit: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called where people read it."""
+        return f"{self.scope}: thousandths of {self.unit} a {self.period}" if self.unit else self.scope
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """Everything the intent transaction checks and writes. Times are ms since the epoch."""
+    """Everything the intent transaction checks and writes. Times are ms since the epoch.
+
+    `costs` are charged to the principal and its `team`, whether or not a budget limits them.
+    """
 
     key: str
     action_digest: str
@@ -60,6 +78,8 @@ class Intent(msgspec.Struct, frozen=True):
     grant_uses: int = 1
     break_glass_id: str = ""
     sealed: bytes = b""
+    costs: tuple[Cost, ...] = ()
+    team: str = ""
 
 
 class IntentRow(msgspec.Struct, frozen=True):
@@ -81,6 +101,11 @@ class IntentRow(msgspec.Struct, frozen=True):
     decision: Decision
     outcome: Outcome | None
     sealed: bytes = b""
+
+    @property
+    def mediated(self) -> bool:
+        """Whether this door carries it out; otherwise its caller does, and reports."""
+        return self.request.get("mediated") is not False
 
 
 # A miss that is none: the same call was journalled by somebody else in the meantime.
@@ -133,6 +158,10 @@ class NamedState(Protocol):
     def frozen(self) -> bool: ...
     def used(self, scope: str, hour: int) -> int:
         """How much of a scope's hourly count is used."""
+        ...
+
+    def spent(self, scope: str, unit: str, period: str, at: int) -> int:
+        """What a scope cost in `unit` in an hour or on a day, number `at` since the epoch, in thousandths."""
         ...
 
     def taint(self, session_id: str) -> None:
@@ -199,6 +228,15 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class DefinedExecutor(Protocol):
+    """An executor whose upstream says itself what its tools are."""
+
+    def definition(self, tool: str) -> str:
+        """Digest of what the upstream says of the tool now. Raises TargetError when it says nothing."""
+        ...
+
+
 class Credential(msgspec.Struct, frozen=True):
     """A credential for one action. `origin` is the only place it may go to; `minted` means made for this action."""
 
@@ -231,8 +269,8 @@ class Credentials(Protocol):
         """Raises TargetError `credential_unavailable`."""
         ...
 
-    def for_read(self, name: str, now_ms: int) -> Credential:
-        """For one read. Raises TargetError `credential_unavailable`."""
+    def for_read(self, name: str, now_ms: int, *, tool: str = "", environment: str = "") -> Credential:
+        """For one read, with that tool there. Raises TargetError `credential_unavailable`."""
         ...
 
 

@@ -21,14 +21,24 @@ from bywire.seal.keys import SigningKey
 
 
 def decision_statement(
-    decision: Decision, action: CanonicalAction, policy_input: dict[str, Any], intent_key: str, key: SigningKey
+    decision: Decision,
+    action: CanonicalAction,
+    policy_input: dict[str, Any],
+    intent_key: str,
+    key: SigningKey,
+    *,
+    mediated: bool = True,
 ) -> bytes:
-    """The decision with the whole input it was made on, so that anyone can make it again, and the key it is for."""
+    """The decision with the whole input it was made on, so that anyone can make it again, and the key it is for.
+
+    `mediated` False: its caller carries it out, and no recovery ever does.
+    """
     predicate = {
         "decision": msgspec.to_builtins(decision),
         "action": action_json(action),
         "input": policy_input,
         "intent": intent_key,
+        **({} if mediated else {"mediated": False}),
     }
     return sign_statement(
         Statement(
@@ -63,6 +73,7 @@ def was_decided(row: IntentRow, found: tuple[int, bytes] | None, trust: TrustRoo
     return (
         statement.predicateType == DECISION
         and said.get("intent") == row.key
+        and said.get("mediated") is not False
         and said.get("decision", {}).get("effect") == Effect.ALLOW
         and said.get("input", {}).get("action", {}).get("dry_run") is False
         and same_digest(jcs.digest(shown), row.action_digest)

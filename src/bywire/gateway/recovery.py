@@ -4,7 +4,7 @@
 settled or carried out. `none`: it stays unknown until a person settles it (RULES 12). A target that cannot be fenced is
 left alone until the old call's deadline has passed (RULES 13). After a stop, or when its session or approval was
 revoked, only exposure-reducing calls go out again, after freeze-all none (RULES 16). A row goes out again only as the
-log's own key signed that it may (RULES 4).
+log's own key signed that it may (RULES 4). What was permitted to its caller is the caller's to report, and never sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ def _settle(
     may_send: bool,
 ) -> Outcome:
     unknown = Outcome(status=OutcomeStatus.UNKNOWN, action_digest=row.action_digest, decision=row.decision)
-    if contract is None or contract.idempotency is Idempotency.NONE:
+    if contract is None or contract.idempotency is Idempotency.NONE or not row.mediated:
         return unknown
     if not contract.fenced and now_ms < row.deadline_ms:
         return unknown

@@ -1,46 +1,35 @@
 """Redaction at the door: raw in, canonical out (RULES 4).
 
-Each secret is replaced by its type and an HMAC under the workspace key: equal secrets stay comparable, and nobody can
-test guesses without the key, as they could with a plain hash. When in doubt a text is taken for a secret.
+Each secret, and each piece of pii or phi, is replaced by its type and an HMAC under the workspace key: equal ones stay
+comparable, and nobody can test guesses without the key, as they could with a plain hash. When in doubt a text is taken
+for a secret. What is looked for, and how, is in `sensitive.py`.
 """
 
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from typing import Any
 
-REDACTOR_VERSION = "redactor/1"
-# No pattern may scan the same text from many starts: a quantifier without a bound either ends at what a new start needs
-# or belongs to a match that can no longer fail. Adversarial texts in tests/unit/gateway keep it so.
-_NAME = r"(?i:pass(?:word|wd|phrase|code)|secret|token|credential|(?:api|access|private|client)[_-]?key)"
-_QUOTE = r"\\?[\"']?"
-_ASSIGN = r"\s{0,4}(?:=>|:=|[=:])\s{0,4}"
-_PATTERNS = {
-    "private_key": r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----[^-]*+(?:-(?!----)[^-]*+)*+"
-    r"(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY-----)?",
-    "aws_key": r"(?:AKIA|ASIA)[A-Z0-9]{16}",
-    "github_token": r"gh[pousr]_[A-Za-z0-9_]{36,}+|github_pat_[A-Za-z0-9_]{22,}+",
-    "gitlab_token": r"glpat-[A-Za-z0-9_-]{20,}+",
-    "slack_token": r"xox[a-z]-[A-Za-z0-9-]{10,}+",
-    "jwt": r"eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]++)*+",
-    "model_key": r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}+",
-    "url_credential": r"://[^\s/:@]*+:[^\s/@]++@",
-    "authorization": rf"(?i:authorization){_QUOTE}{_ASSIGN}{_QUOTE}[^\s\"',;&]++(?:[ ]{{1,4}}[^\s\"',;&]++)?"
-    r"|(?i:bearer)[ ]{1,4}[A-Za-z0-9._~+/=-]{8,}+",
-    "assigned_secret": rf"{_NAME}[A-Za-z0-9_-]{{0,32}}{_QUOTE}{_ASSIGN}"
-    r"(?:\\?\"[^\"\n]++|\\?'[^'\n]++|[^\s\"',;&]{4,}+)",
-}
-# An object's key that says what its value is.
-_SECRET_KEY = re.compile(rf"{_NAME}[A-Za-z0-9_-]{{0,32}}\Z")
+from bywire.gateway.sensitive import DEFAULT, Detector, Hosts, detector, marked
+from bywire.gateway.sensitive_checks import is_card
+from bywire.gateway.sensitive_kinds import Hit
+from bywire.gateway.sensitive_pattern import decoded, encoded
+from bywire.gateway.sensitive_secrets import NAMED, is_secret_value
+from bywire.model.gateway_inspection import FindingClass, InspectionSettings
+
+# Which rules made a canonical form. 1: secrets by ten forms. 2: all forms of `sensitive.py`, pii, phi, other writings.
+REDACTOR_VERSION = "redactor/2"
+NAMED_SECRET = "named_secret"  # noqa: S105 - a kind
+_SECRET_KEY = re.compile(rf"{NAMED}\Z")
 _NAMED_CHARS_MIN = 4
-# Told by the name before it, not by its form: good enough to redact, not to refuse evidence.
-_GUESSED = {"assigned_secret", "authorization"}
-_ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
-# Every pattern above needs one of these; most strings hold none and skip the expensive search.
-_HINT = re.compile(r"[=:]|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|eyJ|sk-|(?i:bearer)")
-_IMITATION = re.compile(rf"\[(?:{'|'.join(_PATTERNS)})\]")
+_CARD_MIN, _CARD_END = 10**12, 10**19
+_MARK = re.compile(r"\[([a-z][a-z0-9_]{0,63})\]")
 _REDACTED = {"text", "secrets"}
 _LITERAL = {"literal"}
+# An object that says a name and its value in two fields, as lists of variables do.
+_NAME_FIELDS = ("name", "key", "Name", "Key", "variable")
+_VALUE_FIELDS = ("value", "Value")
 
 
 class Redactor:
@@ -49,64 +38,209 @@ class Redactor:
     A string with secrets becomes `{"text", "secrets"}`. An object that only looks like that becomes `{"literal"}`.
     """
 
-    def __init__(self, workspace_key: bytes) -> None:
+    def __init__(self, workspace_key: bytes, settings: InspectionSettings = DEFAULT) -> None:
         self._key = workspace_key
+        self._settings = settings
+        self._detector = detector(settings)
 
     def canonical(self, value: Any) -> Any:
-        """`value` with every secret replaced; object keys are redacted too."""
-        if isinstance(value, str):
-            return self._string(value)
-        if isinstance(value, dict):
-            plain = {self._name(str(key)): self._named(str(key), item) for key, item in value.items()}
-            return {"literal": plain} if value.keys() in (_REDACTED, _LITERAL) else plain
-        if isinstance(value, list | tuple):
-            return [self.canonical(item) for item in value]
-        return value
+        """`value` with everything sensitive replaced; object keys are redacted too."""
+        parts: list[str] = []
+        copy = _copy(value, parts)
+        return copy if not _may_hold(parts, self._detector) else self._value(value)
 
     def display(self, text: str) -> str:
-        """`text` for people: secrets shown as `[type]`."""
-        if _HINT.search(text) is None:
-            return text
-        return _ANY.sub(lambda match: f"[{match.lastgroup}]", text)
+        """`text` for people: what is sensitive is shown as `[type]`. Doing it again changes nothing."""
+        return redacted_text(text, self._detector)
+
+    def shown(self, value: Any) -> Any:
+        """`value` in its own shape for answers, spans and logs, with names of internal hosts replaced as well."""
+        return masked(value, detector(self._settings, Hosts.ALL))
 
     def certain(self, value: Any) -> tuple[str, ...]:
         """The kinds of secrets in `value` that are known by their own form, sorted; guesses by name are left out."""
-        found: set[str] = set()
-        stack = [value]
-        while stack:
-            item = stack.pop()
-            if isinstance(item, dict):
-                stack += [*item, *item.values()]
-            elif isinstance(item, list | tuple):
-                stack += item
-            elif isinstance(item, str) and _HINT.search(item):
-                found |= {str(match.lastgroup) for match in _ANY.finditer(item)} - _GUESSED
-        return tuple(sorted(found))
+        return tuple(sorted({hit.kind for hit in self._secrets(value) if hit.certain}))
+
+    def holds_secret(self, text: str) -> bool:
+        """Whether `text` looks as if it held a secret, by form or by name; pii is none."""
+        return any(True for _ in self._secrets(text))
+
+    def _secrets(self, value: Any) -> Iterator[Hit]:
+        for text in strings(value):
+            data = encoded(text)
+            if self._detector.may_hold(data):
+                hits = self._detector.find(data, across_lines=True)
+                yield from (hit for hit in hits if hit.family is FindingClass.SECRET)
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._string(value)
+        if isinstance(value, dict):
+            named = carries_named_secret(value)
+            plain = {self._name(str(key)): self._named(str(key), value[key], named=key == named) for key in value}
+            return {"literal": plain} if value.keys() in (_REDACTED, _LITERAL) else plain
+        if isinstance(value, list | tuple):
+            return [self._value(item) for item in value]
+        if is_card_number(value):
+            return self._replaced("payment_card", str(value))
+        return value
 
     def _string(self, text: str) -> Any:
-        if _HINT.search(text) is None or (first := _ANY.search(text)) is None:
+        data = encoded(text)
+        hits = self._detector.find(data, across_lines=True) if self._detector.may_hold(data) else []
+        if not hits:
             return text
-        matches = list(_ANY.finditer(text, first.start()))
-        secrets: list[dict[str, Any]] = [
-            {"type": str(match.lastgroup), "hmac": self._mac(match.group())} for match in matches
-        ]
-        if _IMITATION.search(text) is not None:
+        left, _ = marked(data, hits)
+        if self._detector.find(left, across_lines=True):
+            # A mark completed something beside it. What belongs to what cannot be told, so nothing of it is kept.
+            return self._replaced(hits[0].kind, text)
+        found = [{"type": hit.kind, "hmac": self._mac(data[hit.start : hit.end])} for hit in hits]
+        if any(mark in self._detector.kinds for mark in _MARK.findall(text)):
             # Which of the marks stand for secrets is part of the text: two texts must not share one form.
-            secrets = [{**secret, "at": match.start()} for secret, match in zip(secrets, matches, strict=True)]
-        return {"text": self.display(text), "secrets": secrets}
+            places = _characters(data, [hit.start for hit in hits])
+            return {
+                "text": decoded(left),
+                "secrets": [{**one, "at": at} for one, at in zip(found, places, strict=True)],
+            }
+        return {"text": decoded(left), "secrets": found}
 
-    def _named(self, key: str, value: Any) -> Any:
-        """A value whose key calls it a secret is one, whatever it looks like."""
-        if isinstance(value, str) and len(value) >= _NAMED_CHARS_MIN and _SECRET_KEY.search(key) is not None:
-            return {"text": "[named_secret]", "secrets": [{"type": "named_secret", "hmac": self._mac(value)}]}
-        return self.canonical(value)
+    def _named(self, key: str, value: Any, *, named: bool) -> Any:
+        """A value whose key calls it a secret is one, whatever it looks like; so is each of a list."""
+        if named or is_named_secret(key, value):
+            return self._replaced(NAMED_SECRET, value)
+        if isinstance(value, list | tuple) and _SECRET_KEY.search(key):
+            return [self._named(key, item, named=False) for item in value]
+        return self._value(value)
 
     def _name(self, key: str) -> str:
         """An object's key: still a string, and two secrets are still two keys."""
-        if _HINT.search(key) is None:
+        data = encoded(key)
+        hits = self._detector.find(data, across_lines=True) if self._detector.may_hold(data) else []
+        if not hits:
             return key
-        return _ANY.sub(lambda match: f"[{match.lastgroup}:{self._mac(match.group())}]", key)
+        kinds = [Hit(*hit[:2], f"{hit.kind}:{self._mac(data[hit.start : hit.end])}", *hit[3:]) for hit in hits]
+        return decoded(marked(data, kinds)[0])
 
-    def _mac(self, secret: str) -> str:
-        message = b"secret\x00" + secret.encode("utf-8", "surrogatepass")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
+    def _replaced(self, kind: str, text: str) -> dict[str, Any]:
+        return {"text": f"[{kind}]", "secrets": [{"type": kind, "hmac": self._mac(encoded(text))}]}
+
+    def _mac(self, secret: bytes) -> str:
+        return hmac.new(self._key, b"secret\x00" + secret, hashlib.sha256).hexdigest()
+
+
+def masked(value: Any, search: Detector) -> Any:
+    """`value` in its own shape, with `[kind]` for what is sensitive. Doing it again changes nothing."""
+    parts: list[str] = []
+    copy = _copy(value, parts, as_it_is=True)
+    return copy if not _may_hold(parts, search) else _masked(value, search)
+
+
+def _masked(value: Any, search: Detector) -> Any:
+    if isinstance(value, str):
+        return redacted_text(value, search)
+    if isinstance(value, dict):
+        named = carries_named_secret(value)
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            text = redacted_text(str(key), search)
+            name, count = text, 1
+            while name in found:
+                count += 1
+                name = f"{text}#{count}"
+            found[name] = _masked_named(str(key), item, search, named=key == named)
+        return found
+    if isinstance(value, list | tuple):
+        return [_masked(item, search) for item in value]
+    return "[payment_card]" if is_card_number(value) else value
+
+
+def _masked_named(key: str, value: Any, search: Detector, *, named: bool) -> Any:
+    if named or is_named_secret(key, value):
+        return f"[{NAMED_SECRET}]"
+    if isinstance(value, list | tuple) and _SECRET_KEY.search(key):
+        return [_masked_named(key, item, search, named=False) for item in value]
+    return _masked(value, search)
+
+
+def redacted_text(text: str, search: Detector) -> str:
+    """`text` with `[kind]` for what is sensitive, broken lines joined to look."""
+    data = encoded(text)
+    return decoded(search.redacted(data, across_lines=True)[0]) if search.may_hold(data) else text
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in `value`, keys among them."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack += [*item, *item.values()]
+        elif isinstance(item, list | tuple):
+            stack += item
+
+
+def is_named_secret(key: str, value: Any) -> bool:
+    """Whether a key says that its value is a secret, and the value does not say that it is none."""
+    return (
+        isinstance(value, str)
+        and len(value) >= _NAMED_CHARS_MIN
+        and _SECRET_KEY.search(key) is not None
+        and is_secret_value(key, value)
+    )
+
+
+def carries_named_secret(value: dict[Any, Any]) -> str | None:
+    """The field of `{"name": "DB_PASSWORD", "value": ...}` that holds the secret, if the object is such a pair."""
+    names = [value[field] for field in _NAME_FIELDS if field in value]
+    fields = [field for field in _VALUE_FIELDS if field in value]
+    if len(fields) == 1 and any(isinstance(name, str) and is_named_secret(name, value[fields[0]]) for name in names):
+        return fields[0]
+    return None
+
+
+def is_card_number(value: Any) -> bool:
+    """Whether a whole number is a payment card's."""
+    return isinstance(value, int) and _CARD_MIN <= value < _CARD_END and is_card(str(value))
+
+
+def _copy(value: Any, parts: list[str], *, as_it_is: bool = False) -> Any:
+    """A copy for the case that nothing is found in it; every string goes to `parts`."""
+    if isinstance(value, str):
+        parts.append(value)
+        return value
+    if isinstance(value, dict):
+        plain = {}
+        for key, item in value.items():
+            name = key if isinstance(key, str) else str(key)
+            parts.append(name)
+            if isinstance(item, str):
+                parts.append(item)
+                plain[name] = item
+            else:
+                plain[name] = _copy(item, parts, as_it_is=as_it_is)
+        return {"literal": plain} if not as_it_is and value.keys() in (_REDACTED, _LITERAL) else plain
+    if isinstance(value, list | tuple):
+        return [_copy(item, parts, as_it_is=as_it_is) for item in value]
+    if is_card_number(value):
+        parts.append(str(value))
+    return value
+
+
+def _may_hold(parts: list[str], search: Detector) -> bool:
+    """Whether any of the strings needs a closer look: all of them together, each a line of its own."""
+    together = "\n".join(parts)
+    if "\\" in together or "\r" in together or together.count("\n") >= len(parts):
+        return search.may_hold(*map(encoded, parts))
+    return search.may_hold_lines(encoded(together))
+
+
+def _characters(data: bytes, offsets: list[int]) -> list[int]:
+    """Offsets in bytes as offsets in characters."""
+    count, last, places = 0, 0, []
+    for offset in offsets:
+        count += len(decoded(data[last:offset]))
+        last = offset
+        places.append(count)
+    return places

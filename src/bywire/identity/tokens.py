@@ -4,15 +4,14 @@ There is one algorithm and one form of header. The key is chosen among ours, by 
 describes no key of its own. A token stands for a session: when that is revoked, the token is worth nothing.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from bywire.identity import compact
+from bywire.identity.exchange import API_KEY_PREFIX
 from bywire.identity.session import Session, session_id_of
 from bywire.identity.trust import TrustRoot
 from bywire.model.errors import EvidenceError
@@ -82,8 +81,8 @@ def issue(session: Session, key: Signer, *, now_ms: int, lifetime_seconds: int, 
         run=session.run,
     )
     header = jcs.canonical({"alg": ALGORITHM, "kid": key.key_id, "typ": TOKEN_TYPE})
-    signed = f"{_b64(header)}.{_b64(jcs.canonical(msgspec.to_builtins(claims)))}"
-    return f"{signed}.{_b64(key.sign(signed.encode()))}"
+    signed = f"{compact.encoded(header)}.{compact.encoded(jcs.canonical(msgspec.to_builtins(claims)))}"
+    return f"{signed}.{compact.encoded(key.sign(signed.encode()))}"
 
 
 def verify(token: str, trust: TrustRoot, *, audience: str, now_ms: int) -> Claims:
@@ -95,16 +94,16 @@ def verify(token: str, trust: TrustRoot, *, audience: str, now_ms: int) -> Claim
     Raises EvidenceError `token_malformed`, `token_header`, `token_key`, `token_signature`, `token_issuer`,
     `token_audience`, `token_lifetime`, `token_expired`, `token_early`.
     """
-    header_part, claims_part, signature_part = _parts(token)
-    header = _decode(header_part, _Header, HEADER_BYTES_MAX)
+    parts = _parts(token)
+    header = _decode(parts.header, _Header, HEADER_BYTES_MAX)
     if (header.alg, header.typ) != (ALGORITHM, TOKEN_TYPE):
         raise _refused("token_header", f"it must be of type {TOKEN_TYPE} and signed with {ALGORITHM}")
-    key, signature = _token_key(trust, header.kid), _raw(signature_part)
+    key, signature = _token_key(trust, header.kid), _raw(parts.signature)
     try:
-        key.verify(f"{header_part}.{claims_part}".encode(), signature)
+        key.verify(parts.signed, signature)
     except EvidenceError as error:
         raise _refused("token_signature", "its signature does not fit our key") from error
-    claims = _decode(claims_part, Claims, TOKEN_BYTES_MAX)
+    claims = _decode(parts.claims, Claims, TOKEN_BYTES_MAX)
     if claims.iss != trust.origin:
         raise _refused("token_issuer", "another workspace issued it")
     if claims.aud != audience:
@@ -127,6 +126,12 @@ class TokenVerifier:
 
     def session_of(self, token: str, now_ms: int) -> str:
         """The session id of an authentic token of either form; EvidenceError `session_refused` or as `verify`."""
+        if token.startswith(API_KEY_PREFIX):
+            raise EvidenceError(
+                "an API key opens no door: it is exchanged for a token",
+                code="session_refused",
+                next_step="send it to POST /v1/token as subject_token, and come back with what that answers",
+            )
         if token.count(".") != 2:
             return session_id_of(token, self._workspace_key)
         trust = self._trust()
@@ -156,7 +161,7 @@ def jwks(trust: TrustRoot) -> dict[str, Any]:
                 "kid": key.key_id,
                 "kty": "OKP",
                 "use": "sig",
-                "x": _b64(key.raw_public),
+                "x": compact.encoded(key.raw_public),
             }
             for key in trust.keys_for(KeyRole.TOKEN)
         ]
@@ -179,13 +184,11 @@ def _token_key(trust: TrustRoot, key_id: str) -> VerifyKey:
     raise _refused("token_key", "it names no token key of ours that is valid now")
 
 
-def _parts(token: str) -> tuple[str, str, str]:
-    if len(token) > TOKEN_BYTES_MAX or not token.isascii():
-        raise _refused("token_malformed", "it is too long or not ASCII")
-    parts = token.split(".")
-    if len(parts) != 3:
-        raise _refused("token_malformed", "it does not have three parts")
-    return parts[0], parts[1], parts[2]
+def _parts(token: str) -> compact.Compact:
+    try:
+        return compact.split(token, TOKEN_BYTES_MAX)
+    except ValueError as error:
+        raise _refused("token_malformed", str(error)) from error
 
 
 def _decode(part: str, shape: type[_Shape], most: int) -> _Shape:
@@ -194,30 +197,16 @@ def _decode(part: str, shape: type[_Shape], most: int) -> _Shape:
         raise _refused("token_malformed", "a part of it is too long")
     code = "token_header" if shape is _Header else "token_malformed"
     try:
-        # msgspec keeps the last of two equal members, other readers the first: such a token has two readings.
-        json.loads(raw, object_pairs_hook=_without_repeats)
-        return msgspec.json.decode(raw, type=shape)
-    except (ValueError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return msgspec.convert(compact.members(raw), shape)
+    except (ValueError, msgspec.ValidationError) as error:
         raise _refused(code, "its header or claims are not of our form") from error
-
-
-def _without_repeats(members: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in members}) != len(members):
-        raise ValueError("a member is there twice")
-
-
-def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _raw(part: str) -> bytes:
     try:
-        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _refused("token_malformed", "a part of it is not base64url") from error
-    if _b64(raw) != part:
-        raise _refused("token_malformed", "a part of it is not base64url in its one spelling")
-    return raw
+        return compact.decoded(part)
+    except ValueError as error:
+        raise _refused("token_malformed", str(error)) from error
 
 
 def _refused(code: str, why: str) -> EvidenceError:

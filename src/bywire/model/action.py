@@ -9,7 +9,9 @@ class ActionRequest(msgspec.Struct, frozen=True):
     """One effect asked of the outside world, as the caller wrote it (RULES 4: the raw form; stays in memory).
 
     `evidence` holds sha256 hex digests of envelopes in the store. `plan` is the digest of an approved plan under
-    which this action claims to run, or empty. `change` names the delivery whose facts apply, or empty.
+    which this action claims to run, or empty. `change` names the delivery whose facts apply, or empty. `tokens` is what
+    the caller says it spent so far: a cost, which only ever adds. `destination` is where a surface saw that it leads
+    (host, port, address class); no caller says it.
     """
 
     tool: str
@@ -21,6 +23,8 @@ class ActionRequest(msgspec.Struct, frozen=True):
     plan: str = ""
     change: str = ""
     dry_run: bool = False
+    tokens: int = 0
+    destination: dict[str, Any] = {}
 
 
 class CanonicalAction(msgspec.Struct, frozen=True):

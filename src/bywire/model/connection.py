@@ -2,12 +2,21 @@
 
 import msgspec
 
+JSON_BODY, FORM_BODY = "json", "form"
+BODIES = (JSON_BODY, FORM_BODY)
+
 
 class Route(msgspec.Struct, frozen=True):
-    """One request. `path` may hold `{parameter}` for parameters of the tool."""
+    """One request. `path` may hold `{parameter}` for parameters of the tool; `query` names those of its query.
+
+    `headers` maps header names in lower case to parameters. What is left travels in the `body`, as JSON or as a form.
+    """
 
     method: str
     path: str
+    query: tuple[str, ...] = ()
+    headers: dict[str, str] = {}
+    body: str = JSON_BODY
 
 
 class Connection(msgspec.Struct, frozen=True):

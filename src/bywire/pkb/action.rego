@@ -24,25 +24,44 @@ else := data.bywire.verdict.document("approval_needed", pending | glass_notes, a
 	not lifted
 }
 
-else := data.bywire.verdict.document("sanitize", data.bywire.bounds.reasons, cut, tier, {}) if {
-	data.bywire.bounds.concerned
-	count(data.bywire.bounds.over) > 0
-}
+else := data.bywire.verdict.document("sanitize", replaced, cut, tier, {}) if count(replaced) > 0
 
 else := data.bywire.verdict.document("allow", {broken}, array.concat(passed, [broken_obligation]), tier, {}) if lifted
 
 else := data.bywire.verdict.document("allow", data.bywire.approval.allow, passed, tier, {}) if count(data.bywire.approval.allow) > 0
+
+joined(lists) := [item | some list in lists; some item in list]
 
 # Obligations accumulate: the tier and its causes, rules on trial, cuts, what the table asks for.
 told := array.concat(graded, data.bywire.shadow.obligations(found)) if data.bywire.shadow.tried
 
 else := graded
 
-cut := array.concat(told, data.bywire.bounds.obligations)
+default bound_reasons := set()
+
+bound_reasons := data.bywire.bounds.reasons if data.bywire.bounds.concerned
+
+default masked := set()
+
+masked := data.bywire.inspect.reasons if data.bywire.inspect.concerned
+
+replaced := bound_reasons | masked
+
+cut := joined([told, data.bywire.bounds.obligations, data.bywire.inspect.obligations, due])
 
 asked := array.concat([data.bywire.approval.obligation], cut)
 
-passed := array.concat(data.bywire.capability.obligations, told)
+passed := joined([data.bywire.capability.obligations, told, due])
+
+# What an agent's own policy has counted; a retreat counts for nothing.
+default due := []
+
+due := [object.union(debit, {"kind": "debit"}) | some debit in owed] if not data.bywire.retreat.authorised
+
+owed contains debit if {
+	is_string(input.principal.id)
+	some debit in data.bywire.agents[trim_prefix(input.principal.id, "agent:")].debits
+}
 
 required := {} if reads
 
@@ -57,11 +76,13 @@ graded := [] if reads
 
 else := [data.bywire.tier.obligation]
 
-reads if data.bywire.capability.category == "read"
+# A connection carries what the listed host's own rules let through; as an action of its own it exposes nothing.
+reads if data.bywire.capability.category in {"read", "egress"}
 
 # Who asks, for what, in which state: enough to refuse a read.
 first_denials := union({
 	data.bywire.principal.deny, data.bywire.capability.deny, data.bywire.state.deny, question_denials,
+	connected_denials, egress_denials,
 })
 
 later_denials := union({
@@ -70,6 +91,14 @@ later_denials := union({
 })
 
 # A package that is not concerned by an action is not evaluated.
+default connected_denials := set()
+
+connected_denials := data.bywire.contract.deny | data.bywire.inspect.deny if data.bywire.capability.connected
+
+default egress_denials := set()
+
+egress_denials := data.bywire.egress.deny if data.bywire.egress.concerned
+
 default granted_denials := set()
 
 granted_denials := data.bywire.grant.deny | data.bywire.duties.deny if data.bywire.grant.present
@@ -165,7 +194,7 @@ question_denials contains denial if {
 
 shape_denials contains {"rule": "input.incomplete", "facts": {"missing": missing}} if {
 	absent := [section | some section in sections; not is_object(object.get(input, section, null))]
-	missing := sort(array.concat(array.concat(absent, unobserved), untold))
+	missing := sort(joined([absent, unobserved, untold, uninspected, nowhere]))
 	count(missing) > 0
 }
 
@@ -177,6 +206,21 @@ parts := {
 	"change.authors": facts.authors_told, "change.migrations": facts.migrations_told,
 	"change.patch_authors": facts.patch_authors_told, "change.paths": facts.paths_told,
 	"facts.manifests": facts.manifests_told,
+}
+
+# A connected tool's parameters were looked through, and a connection leads somewhere.
+default uninspected := []
+
+uninspected := ["action.findings"] if {
+	data.bywire.capability.connected
+	not data.bywire.inspect.told
+}
+
+default nowhere := []
+
+nowhere := ["action.destination"] if {
+	data.bywire.egress.concerned
+	not data.bywire.egress.told
 }
 
 # Whether the target meets the contract's preconditions is asked before every effect.

@@ -37,12 +37,22 @@ asked_for if data.bywire.principal.gated
 
 asked_for if unlimited
 
+asked_for if count(own) > 0
+
+asked_for if data.bywire.inspect.doubtful
+
+# An agent's own policy (agents/NAME.rego of the bundle) can ask for a person, too.
+own contains reason if {
+	is_string(input.principal.id)
+	some reason in data.bywire.agents[trim_prefix(input.principal.id, "agent:")].approval
+}
+
 alone if {
 	data.bywire.tier.level in data.bywire.table.tiers.low_risk
 	data.bywire.approval_gate.kind == "automatic"
 }
 
-writes if data.bywire.capability.category != "read"
+writes if not data.bywire.capability.category in {"read", "egress"}
 
 # Untrusted text was read in this session: its high-risk actions need a person (RULES 22).
 risky_taint if {
@@ -124,6 +134,10 @@ notes contains {"rule": "approval.pattern_gate", "facts": {"principal": data.byw
 }
 
 notes contains {"rule": "approval.rate_unlimited", "facts": {"tool": tool}} if unlimited
+
+notes contains reason if some reason in own
+
+notes contains reason if some reason in data.bywire.inspect.notes
 
 allow contains {"rule": "allow.table", "facts": {"tool": tool, "environment": environment, "row": data.bywire.capability.row.row}} if {
 	not needed

@@ -10,7 +10,21 @@ tool := object.get(input, ["action", "tool"], null)
 
 environment := object.get(input, ["action", "environment"], null)
 
-row := data.bywire.table.capabilities[tool]
+listed := data.bywire.table.capabilities[tool]
+
+# A tool that somebody connected has the row of its contract's category, and never the name of a listed one.
+default connected := false
+
+connected if {
+	not listed
+	is_string(tool)
+	is_string(input.action.connected.upstream)
+	startswith(tool, concat("", [input.action.connected.upstream, "."]))
+}
+
+row := listed if listed
+
+else := data.bywire.table.connected[input.action.category] if connected
 
 cell := row.environments[environment]
 
@@ -35,7 +49,12 @@ evidence := row.evidence
 
 default risk := "very-high"
 
-risk := row.risk
+risk := row.risk if row.risk
+
+else := told_risk if {
+	told_risk := input.action.connected.risk
+	data.bywire.table.tiers.risk[told_risk]
+}
 
 obligations := [{"kind": kind} | some kind in row.obligations]
 

@@ -171,6 +171,28 @@ asking(tool, category, parameters) := object.union(object.remove(start, ["action
 	"unmet_preconditions": [], "undo": "reversible", "integrity": "trusted",
 }})
 
+contract := {"upstream": "github", "risk": "low", "reviewed": true, "definition": "current"}
+
+# An agent asks for a tool that somebody connected, and everything about it is as good as it can be.
+calling(category, parameters) := object.union(object.remove(asking("github.do_it", category, parameters), ["change", "operator"]), {
+	"principal": {"id": "agent:deploy-manager", "registration": {"tools": ["github.do_it"], "pattern": "constrained-executor"}},
+	"operator": {"criticality": "internal", "tier_floor": "trivial", "gates": {}, "approver_roles": operator.approver_roles},
+	"change": {}, "facts": {"manifests": []},
+	"action": {"environment": "non-production", "change": "", "connected": contract, "findings": [], "meaning": {"environment": "non-production"}, "cost": []},
+	"state": {"limits": [{"name": "tool:github.do_it", "observed": 0, "limit": 9}], "usage": []},
+})
+
+# The same as a value, for tests that are not written in Rego.
+called := calling("repo_write", {})
+
+found(class, certain) := {"kind": class, "class": class, "parameter": "body", "certain": certain}
+
+# An agent opens a connection to a host that is listed for it.
+opening := object.union(asking("open_connection", "egress", {"host": "api.example.com", "port": 443}), {
+	"principal": {"registration": {"tools": ["open_connection"], "pattern": "advisor"}},
+	"action": {"destination": {"host": "api.example.com", "port": 443, "address_class": "public", "listed": true, "tunnel": false}},
+})
+
 # The door's answer to a question with some parts changed.
 door(question, changed) := decision if {
 	decision := data.bywire.action.decision with input as object.union(question, changed)

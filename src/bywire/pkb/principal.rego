@@ -94,7 +94,7 @@ permitted if data.bywire.capability.tool in pattern.tools
 
 permitted if {
 	pattern
-	data.bywire.capability.category == "read"
+	data.bywire.capability.category in {"read", "egress"}
 }
 
 permitted if {

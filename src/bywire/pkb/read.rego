@@ -26,9 +26,33 @@ allowed if {
 	count([name | some name, limit in listed.bounds; object.get(input, ["action", "parameters", name], null) > limit]) == 0
 	lasting
 	count([denial | some denial in data.bywire.agents[trim_prefix(input.principal.id, "agent:")].deny]) == 0
+	count([reason | some reason in data.bywire.agents[trim_prefix(input.principal.id, "agent:")].approval]) == 0
+	count([debit | some debit in data.bywire.agents[trim_prefix(input.principal.id, "agent:")].debits]) == 0
 }
 
-listed := object.get(data.bywire.table.capabilities, input.action.tool, {})
+# A connected tool's read: reviewed, unchanged, nothing found in its parameters, and leading where it may.
+listed := data.bywire.table.capabilities[input.action.tool] if data.bywire.table.capabilities[input.action.tool]
+
+else := data.bywire.table.connected.read if {
+	is_string(input.action.tool)
+	is_string(input.action.connected.upstream)
+	startswith(input.action.tool, concat("", [input.action.connected.upstream, "."]))
+	input.action.connected.reviewed == true
+	input.action.connected.definition in {"current", "none"}
+	input.action.findings == []
+	near
+}
+
+near if object.get(input, ["action", "destination"], {}) == {}
+
+near if {
+	input.action.destination.listed == true
+	input.action.destination.address_class in {"loopback", "private", "public"}
+	object.get(input.action.destination, "tunnel", false) == false
+	is_number(input.action.destination.port)
+	is_string(input.action.destination.host)
+	input.action.destination.host != ""
+}
 
 lasting if input.principal.registration.expires_at_ms == null
 

@@ -5,7 +5,11 @@ import data.bywire.facts
 
 to := object.get(data.bywire.capability.parameters, "to", "")
 
-reduces if data.bywire.capability.category == "exposure_reducing"
+# What was connected is no part of a rollout, so nothing about it was recorded or authorised.
+reduces if {
+	data.bywire.capability.category == "exposure_reducing"
+	not data.bywire.capability.connected
+}
 
 concerned if reduces
 

@@ -16,7 +16,14 @@ possible := {tool |
 	tool != "start_runbook"
 }
 
-unfit := sort([tool | some tool in tools; not tool in possible])
+# A connected tool's contract says what it does when the step is taken, and the step is decided then.
+connected contains tool if {
+	some tool in tools
+	is_string(tool)
+	regex.match("^[a-z][a-z0-9-]*[.].", tool)
+}
+
+unfit := sort([tool | some tool in tools; not tool in possible | connected])
 
 deny contains {"rule": "runbook.steps_missing", "facts": {"service": facts.at(["action", "service"])}} if not has_steps
 

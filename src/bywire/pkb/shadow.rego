@@ -12,7 +12,11 @@ tried if count(entries) > 0
 
 default here := false
 
-here if data.bywire.capability.category == "read"
+# That an unreviewed tool only reads is what its own vendor says.
+here if {
+	data.bywire.capability.category == "read"
+	not data.bywire.contract.unreviewed
+}
 
 here if data.bywire.capability.environment in table.environments
 
@@ -27,7 +31,11 @@ in_force(entry) if {
 	is_string(entry.owner)
 	startswith(entry.owner, "person:")
 	facts.before(object.get(input, "now_ms", null), entry.expires_at_ms)
+	object.get(entry, "environment", data.bywire.capability.environment) == data.bywire.capability.environment
+	object.get(entry, "service", service) == service
 }
+
+service := object.get(input, ["action", "service"], null)
 
 # Entries that take their rule out of force here and now.
 lifted contains {"rule": entry.rule, "owner": entry.owner} if {
@@ -45,7 +53,7 @@ enforced(denials) := denials if not tried
 
 else := {reason | some reason in denials; not reason.rule in rules} | refusals(denials)
 
-obligations(denials) := [{"kind": "shadowed", "rule": entry.rule, "owner": entry.owner} |
+obligations(denials) := [{"kind": "shadowed", "rule": entry.rule, "owner": entry.owner, "facts": reason.facts} |
 	some entry in lifted
 	some reason in denials
 	reason.rule == entry.rule

@@ -41,12 +41,20 @@ deny contains {"rule": "state.budget_exhausted", "facts": {"observed": observed,
 
 limits := facts.objects_at(["state", "limits"])
 
-deny contains {"rule": "state.limit_exhausted", "facts": {"name": object.get(item, "name", null), "observed": observed, "limit": limit}} if {
+deny contains {"rule": "state.limit_exhausted", "facts": {"name": object.get(item, "name", null), "observed": observed, "asked": asked, "limit": limit}} if {
 	some item in limits
 	observed := object.get(item, "observed", null)
 	limit := object.get(item, "limit", null)
-	not facts.before(observed, limit)
+	asked := object.get(item, "asked", 1)
+	not leaves_room(observed, asked, limit)
 	not data.bywire.retreat.authorised
+}
+
+# Nobody asks for less than nothing.
+leaves_room(observed, asked, limit) if {
+	facts.at_least(asked, 0)
+	is_number(observed)
+	facts.at_least(limit, observed + asked)
 }
 
 deny contains {"rule": "state.limits_unknown", "facts": {"tool": tool}} if {

@@ -51,3 +51,15 @@ test_what_the_action_carries_taints_it if fixtures.fires(
 	fixtures.door(fixtures.asking("toggle_feature_flag", "incident_mitigation", {}), {"action": {"environment": "non-production", "integrity": "tainted"}}),
 	"approval_needed", "session.tainted",
 )
+
+asking_for(asked) := fixtures.door(fixtures.calling("repo_write", {}), {"state": {"limits": [{"name": "cost:replica_hours", "observed": 90000, "asked": asked, "limit": 100000}]}})
+
+test_what_is_asked_counts if fixtures.fires(asking_for(10001), "deny", "state.limit_exhausted")
+
+test_up_to_the_limit if fixtures.quiet(asking_for(10000), "allow", "state.limit_exhausted")
+
+test_asking_for_less_than_nothing_is_refused if {
+	fixtures.fires(asking_for(-1), "deny", "state.limit_exhausted")
+	fixtures.fires(asking_for("1"), "deny", "state.limit_exhausted")
+	fixtures.fires(asking_for(null), "deny", "state.limit_exhausted")
+}

@@ -10,6 +10,7 @@ order := data.bywire.table.tiers.order
 # A word that names no tier counts as the highest.
 raises contains {"by": "declared", "value": declared, "rank": object.get(ranks, declared, 3)} if {
 	declared := object.get(input, ["change", "declared_tier"], null)
+	not outside
 }
 
 raises contains {"by": "tier_floor", "value": minimum, "rank": object.get(ranks, minimum, 3)} if {
@@ -23,6 +24,14 @@ raises contains {"by": "criticality", "value": criticality, "rank": object.get(r
 
 raises contains {"by": "touches_intent", "value": "bywire.yaml", "rank": 3} if {
 	not input.change.touches_intent == false
+	not outside
+}
+
+# What a connected tool does outside every delivery is about no change; a delivery that tells nothing still counts.
+outside if {
+	data.bywire.capability.connected
+	input.change == {}
+	input.action.change == ""
 }
 
 raises contains {"by": class, "value": path, "rank": 3} if {
@@ -56,6 +65,13 @@ raises contains {"by": "undo", "value": undo, "rank": object.get(ranks, minimum,
 	minimum := object.get(data.bywire.table.tiers.undo, undo, "high")
 }
 
+# A connected tool's risk is its contract's word.
+raises contains {"by": "risk", "value": risk, "rank": object.get(ranks, minimum, 3)} if {
+	data.bywire.capability.connected
+	risk := data.bywire.capability.risk
+	minimum := object.get(data.bywire.table.tiers.risk, risk, "high")
+}
+
 # The release gate's question is about a change; only an action is undone.
 acts if {
 	data.bywire.capability.row
@@ -67,7 +83,10 @@ paths := concat("\n", [path | some path in changed; is_string(path)])
 
 changed := facts.list_at(["change", "paths"])
 
-raises contains {"by": "malformed_paths", "value": null, "rank": 3} if not facts.paths_told
+raises contains {"by": "malformed_paths", "value": null, "rank": 3} if {
+	not facts.paths_told
+	not outside
+}
 
 rank := max([raise.rank | some raise in raises])
 

@@ -12,7 +12,15 @@ import msgspec
 import regorus
 
 from bywire.model.errors import PolicyError
-from bywire.policy.agent_policies import AGENTS, DISPATCH, deny_rule, is_dispatching, shape_findings
+from bywire.policy.agent_policies import (
+    AGENTS,
+    DENY,
+    DISPATCHES,
+    declared_sets,
+    dispatched_sets,
+    set_rule,
+    shape_findings,
+)
 from bywire.policy.bundle import Bundle
 from bywire.policy.expressions import ExpressionCheck
 from bywire.policy.findings import Finding
@@ -67,17 +75,19 @@ def _rules(modules: tuple[ParsedModule, ...], tables: Mapping[str, Any]) -> Iter
 
 
 def _agents(bundle: Bundle, shared: tuple[ParsedModule, ...]) -> Iterator[Finding]:
-    if bundle.agents and not any(map(is_dispatching, shared)):
-        yield Finding(
-            Place("manifest.json", 1, 1), "no module asks the policies in agents/", f"let one of them read {DISPATCH}"
-        )
+    asked = {name for module in shared for name in dispatched_sets(module)}
     for agent in sorted(bundle.agent_tests.keys() - bundle.agents.keys()):
         path = bundle.agent_tests[agent].path
         yield Finding(Place(path, 1, 1), f"there is no agents/{agent}.rego", "remove these tests, or add the policy")
+    needed: set[str] = set()
     for agent, module in bundle.agents.items():
         parsed = parse_module(module)
         yield from _rules((parsed,), {})
         yield from shape_findings(agent, module, parsed, sites_of(parsed))
+        needed |= set(declared_sets(parsed)) or {DENY}
+    for name in sorted(needed - asked):
+        what = "no module asks the policies in agents/" if name == DENY else f"no module asks for `{name}` in agents/"
+        yield Finding(Place("manifest.json", 1, 1), what, f"let one of them read {DISPATCHES[name]}")
 
 
 def _is_reserved(package: str) -> bool:
@@ -172,7 +182,8 @@ def compile_rules(bundle: Bundle) -> None:
     for entrypoint in bundle.manifest.entrypoints:
         _compile_rule(entrypoint, bundle.data_json(), sources)
     for agent, module in bundle.agents.items():
-        _compile_rule(deny_rule(agent), "{}", [(module.path, module.source)])
+        for name in declared_sets(parse_module(module)):
+            _compile_rule(set_rule(agent, name), "{}", [(module.path, module.source)])
 
 
 def _compile_rule(rule: str, data_json: str, sources: list[tuple[str, str]]) -> None:

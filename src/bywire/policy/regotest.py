@@ -13,7 +13,7 @@ import regorus
 
 from bywire.policy.bundle import Bundle, Module, parse_bundle
 from bywire.policy.rego_syntax import parse_module, reference
-from bywire.policy.rule_index import rule_sites
+from bywire.policy.rule_index import rule_sites, sites_of
 
 _QUOTED = re.compile(r'"([a-z0-9_.-]+)"')
 
@@ -92,12 +92,23 @@ def _named_tests(modules: Iterable[Module]) -> dict[str, str]:
 
 
 def _unproved(bundle: Bundle, passed: list[str]) -> tuple[str, ...]:
+    """An agent's rules are proved by that agent's tests alone: `a-b` and `a_b` spell the names of theirs alike."""
+    agents = {agent: sites_of(parse_module(module)) for agent, module in bundle.agents.items()}
+    tests = {agent: (bundle.agent_tests[agent],) if agent in bundle.agent_tests else () for agent in agents}
+    own = {agent: set(_named_tests(tests[agent])) & set(passed) for agent in agents}
+    shared = set(passed).difference(*own.values())
+    unproved = _without_proof(rule_sites(bundle, agents=False), bundle.tests, shared)
+    for agent, sites in agents.items():
+        unproved += _without_proof(sites, tests[agent], own[agent])
+    return tuple(sorted(unproved))
+
+
+def _without_proof(rules: Iterable[str], tests: Iterable[Module], passed: set[str]) -> list[str]:
     names = {test.rpartition(".")[2] for test in passed}
-    sources = (module.source for module in (*bundle.tests, *bundle.agent_tests.values()))
-    named = {name for source in sources for name in _QUOTED.findall(source)}
-    return tuple(
+    named = {name for module in tests for name in _QUOTED.findall(module.source)}
+    return [
         rule
-        for rule in sorted(rule_sites(bundle))
+        for rule in rules
         if rule not in named
         or any(f"test_{way}_{re.sub('[.-]', '_', rule)}" not in names for way in ("fires", "quiet"))
-    )
+    ]

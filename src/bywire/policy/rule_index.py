@@ -32,13 +32,13 @@ class RuleSite(msgspec.Struct, frozen=True):
     also: tuple[tuple[Place, str], ...] = ()
 
 
-def rule_sites(bundle: Bundle) -> dict[str, RuleSite]:
-    """All reasons written in the deciding modules, by rule id.
+def rule_sites(bundle: Bundle, *, agents: bool = True) -> dict[str, RuleSite]:
+    """All reasons written in the deciding modules, those of agents' own policies too unless told otherwise, by rule id.
 
     Raises PolicyError `policy_reason` for a reason whose id or facts are computed: messages and tests go by them.
     """
     sites: dict[str, RuleSite] = {}
-    for module in map(parse_module, (*bundle.modules, *bundle.agents.values())):
+    for module in map(parse_module, (*bundle.modules, *(bundle.agents.values() if agents else ()))):
         for site in sites_of(module).values():
             known = sites.get(site.rule)
             sites[site.rule] = site if known is None else _merge(known, site)

@@ -12,6 +12,7 @@ import msgspec
 from bywire.identity.trust import TrustRoot
 from bywire.model.errors import EvidenceError, PolicyError
 from bywire.model.statement import SHADOW_RULE, Statement, subject
+from bywire.policy.conditions import ENVIRONMENTS
 from bywire.policy.endorsement import person_statement
 from bywire.seal.digest import sha256_hex
 from bywire.seal.dsse import sign_statement
@@ -52,6 +53,11 @@ def check_allowed(shadow: Shadow, rules: Collection[str], hard: Collection[str],
     prefixes = (*NEVER, *never)
     days = (shadow.expires_at_ms - shadow.at_ms) / DAY_MS
     problems = (
+        (
+            shadow.environment not in ENVIRONMENTS,
+            f"{shadow.environment} is no environment",
+            f"use one of {', '.join(ENVIRONMENTS)}",
+        ),
         (shadow.environment == PRODUCTION, "nothing is shadowed in production", "try the rule in staging"),
         (
             shadow.rule.startswith(prefixes),

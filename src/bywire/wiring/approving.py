@@ -66,7 +66,7 @@ def roles_of(operator: OperatorConfig, principal: str) -> tuple[str, ...]:
 
 def refuse_secrets(workspace: Workspace, text: str) -> None:
     """What is signed is kept for ever, so it may hold no secret (RULES 5). Raises EvidenceError `secret_found`."""
-    if Redactor(workspace.workspace_key).display(text) != text:
+    if Redactor(workspace.workspace_key).holds_secret(text):
         raise EvidenceError(
             "the text looks as if it held a secret", code="secret_found", next_step="say where it lies, not what it is"
         )

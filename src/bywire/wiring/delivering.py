@@ -93,6 +93,10 @@ class Delivering:
                 return self._create(object_id, attempt, goal, change, dry_run=dry_run, plan=plan)
         raise ConfigError("too many attempts at the same change", code="attempts", next_step="change something first")
 
+    def recover(self) -> None:
+        """Settle what a crash left open."""
+        self._joined.recover()
+
     def tick(self, object_id: str) -> tuple[DeliveryState, tuple[Request, ...]]:
         """Settle what a crash left open, then advance once."""
         self._joined.recover()

@@ -3,28 +3,35 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bywire.adapters.credentials import NamedCredentials
+from bywire.adapters.destinations import ConnectionExecutor
 from bywire.adapters.documents import GitIntents
 from bywire.adapters.envelope_executor import EnvelopeExecutor
+from bywire.adapters.found_credentials import FoundCredentials
 from bywire.adapters.repository_executor import RepositoryExecutor
 from bywire.adapters.target_executor import TargetExecutor
 from bywire.delivery.machine import DeliveryMachine
 from bywire.delivery.state import DeliveryState, Phase
 from bywire.evidence import facts
 from bywire.evidence.verification import SealedStatement
-from bywire.gateway.contract import Catalogue
-from bywire.gateway.contracts import CONTRACTS
-from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
 from bywire.gateway.door import Door
+from bywire.gateway.egress_contracts import EGRESS
 from bywire.gateway.ports import Executor, IntentRow
 from bywire.gateway.recovery import recover
 from bywire.model.change import Change
 from bywire.model.decision import Outcome
-from bywire.model.errors import EvidenceError, TargetError
+from bywire.model.errors import BywireError, EvidenceError, TargetError
+from bywire.model.gateway import GatewayConfig
 from bywire.model.intent import ServiceIntent
 from bywire.model.principal import KeyRole
 from bywire.seal.dsse import verify_statement
+from bywire.wiring.catalogue import BUILT_IN, connected_tools
 from bywire.wiring.connecting import connected
+from bywire.wiring.gateway_settings import read_gateway
+from bywire.wiring.mcp_upstreams import close_upstreams, join_mcp
 from bywire.wiring.standing import WorkspaceStanding
+from bywire.wiring.stopwatch import Stopwatch, TimedEngine, TimedSteps
+from bywire.wiring.upstreams import upstream_executors
 from bywire.wiring.workspace import Workspace
 
 ASSETS_CHANGE = "assets"
@@ -33,7 +40,7 @@ EARLIER_MAX = 5
 ASSET_STATEMENTS_MAX = 256
 # Kinds that are evidence about a change; decisions, verdicts and recourse are consequences of it.
 EVIDENCE_KINDS = frozenset({"plan", "change-set", "test-report", "evaluation", "sbom", "provenance", "vsa"})
-CATALOGUE = Catalogue((*CONTRACTS, *DEVOPS_CONTRACTS))
+CATALOGUE = BUILT_IN
 
 
 class Shelf:
@@ -122,40 +129,62 @@ class DeliveryFacts:
 
 
 class Joined:
-    """A door with its executors, ready to be called and to recover."""
+    """A door with its executors, ready to be called and to recover.
 
-    def __init__(self, workspace: Workspace) -> None:
+    Without `settings`, gateway.yaml and the contract files are read as far as they can be: `faults` are what is wrong
+    with them, and what they would connect does not exist.
+    """
+
+    def __init__(self, workspace: Workspace, settings: GatewayConfig | None = None) -> None:
         self._workspace = workspace
+        self.settings, unread = (settings, ()) if settings is not None else _settings(workspace)
+        tools = connected_tools(workspace, self.settings)
+        self.catalogue = tools.catalogue
+        upstreams, unmade = upstream_executors(self.settings, tools.contracts)
         self.intents = GitIntents(workspace.repository)
         self.target = TargetExecutor(workspace.target, workspace.releases, workspace.operator.judge, self._intent)
-        connections, credentials = connected(workspace.operator)
+        connections, found = connected(workspace.operator)
+        credentials, unissued = _credentials(found, self.settings)
+        join_mcp(upstreams.values(), workspace, credentials)
+        self.faults: tuple[BywireError, ...] = (*unread, *tools.faults, *unmade, *unissued)
         self.executors: Mapping[str, Executor] = {
             "target": self.target,
             "repository": RepositoryExecutor(workspace.repository, workspace.deliveries.envelope),
             "envelope": EnvelopeExecutor(),
+            EGRESS: ConnectionExecutor(),
             **connections,
+            **upstreams,
         }
         self.shelf = Shelf(workspace)
         self.facts = DeliveryFacts(workspace, self.shelf)
         workspace.bundle()
+        self.standing = WorkspaceStanding(workspace)
+        self.watch = Stopwatch()
         self.door = Door(
-            catalogue=CATALOGUE,
-            engine=workspace.engine,
+            catalogue=self.catalogue,
+            engine=lambda: TimedEngine(workspace.engine(), self.watch),
             trust=lambda: workspace.trust,
             sessions=workspace.sessions,
             operator=workspace.operator,
             journal=workspace.journal,
             approvals=workspace.approvals,
             state=workspace.state,
-            standing=WorkspaceStanding(workspace),
+            standing=self.standing,
             facts=self.facts,
             executors=self.executors,
             credentials=credentials,
             clock=workspace.clock,
-            steps=workspace.steps,
+            steps=TimedSteps(workspace.steps, self.watch),
             workspace_key=workspace.workspace_key,
             log_key=workspace.log_key,
+            budgets=self.settings.budgets,
+            budgets_fault=unread[0].as_json() if unread else None,
+            inspection=self.settings.inspection,
         )
+
+    def close(self) -> None:
+        """Give back what upstreams hold: connections and child processes."""
+        close_upstreams(self.executors.values())
 
     def _intent(self, change: str) -> ServiceIntent:
         """The intent a delivery started with: branches may have moved since, an approved rollout has not."""
@@ -181,8 +210,24 @@ class Joined:
         return recover(
             self.door,
             self._workspace.journal,
-            CATALOGUE,
+            self.catalogue,
             self.executors,
             self._workspace.clock,
             lambda row: reducing_only or state.stopped(row.service, row.principal),
         )
+
+
+def _settings(workspace: Workspace) -> tuple[GatewayConfig, tuple[BywireError, ...]]:
+    try:
+        return read_gateway(workspace), ()
+    except BywireError as error:
+        return GatewayConfig(), (error,)
+
+
+def _credentials(
+    connections: FoundCredentials, settings: GatewayConfig
+) -> tuple[NamedCredentials, tuple[BywireError, ...]]:
+    try:
+        return NamedCredentials(connections, settings.credentials), ()
+    except BywireError as error:
+        return NamedCredentials(connections, ()), (error,)

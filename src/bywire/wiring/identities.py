@@ -13,8 +13,6 @@ from bywire.adapters.sqlite_writer import Transaction
 from bywire.adapters.ssh_agent import AgentSigner, SshAgent
 from bywire.adapters.yaml_file import parse
 from bywire.config import agents_config
-from bywire.gateway.contracts import CONTRACTS
-from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
 from bywire.identity import tokens
 from bywire.identity.registration import BUILT_IN, Registration, Registrations, built_in
 from bywire.identity.session import open_session, request_session
@@ -24,11 +22,14 @@ from bywire.model.principal import KeyRole
 from bywire.model.statement import AGENT_REGISTRATION, Statement, subject
 from bywire.seal import jcs
 from bywire.seal.keys import Signer
+from bywire.wiring.catalogue import BUILT_IN as BUILT_IN_TOOLS
+from bywire.wiring.catalogue import catalogue
+from bywire.wiring.gateway_settings import read_gateway
 from bywire.wiring.key_changes import KeyChanged, append_statement, introduce_key, revoke_key
 from bywire.wiring.workspace import Workspace
 
 AGENT_REGISTRATION_KIND = "agent-registration"
-TOOLS = frozenset(contract.name for contract in (*CONTRACTS, *DEVOPS_CONTRACTS))
+TOOLS = frozenset(BUILT_IN_TOOLS.names())
 
 
 class AgentStatus(msgspec.Struct, frozen=True):
@@ -41,9 +42,10 @@ class AgentStatus(msgspec.Struct, frozen=True):
 
 
 class IssuedToken(msgspec.Struct, frozen=True):
-    """A token, the session it stands for, and when it expires (ms since the epoch)."""
+    """A token, the agent and session it stands for, and when it expires (ms since the epoch)."""
 
     token: str
+    principal: str
     session: str
     run: str
     expires_at_ms: int
@@ -76,7 +78,8 @@ def register(workspace: Workspace, asked: Mapping[str, Any]) -> tuple[AgentStatu
     `asked` is the agent as the file spells it. Running it again with the same values completes what was cut short.
     Raises ConfigError for what agents.yaml may not hold, and `agent_registered` when it lists other values.
     """
-    registration = agents_config.parse_agent(asked, "bywire agents register", people=_people(workspace), tools=TOOLS)
+    tools = catalogue(workspace, read_gateway(workspace)).names()
+    registration = agents_config.parse_agent(asked, "bywire agents register", people=_people(workspace), tools=tools)
     known = next((one for one in _listed(workspace) if one.principal == registration.principal), None)
     if known is None:
         _add(workspace, registration, asked)
@@ -102,14 +105,47 @@ def revoke_agent(workspace: Workspace, principal: str, reason: str) -> tuple[Key
 
 
 def issue_token(
-    workspace: Workspace, principal: str, *, run: str = "", parent: str = "", lifetime_seconds: int
+    workspace: Workspace,
+    principal: str,
+    *,
+    run: str = "",
+    parent: str = "",
+    lifetime_seconds: int,
+    tainted: bool = False,
+    exchanged: Mapping[str, str] | None = None,
 ) -> IssuedToken:
     """A token for a registered agent: its own key opens a session, the token key signs for it, and the log says so.
 
+    `tainted`: the run works on what strangers wrote. `exchanged` says what it was given for, and goes into the log.
     Raises ConfigError `agent_unregistered`, `registration_expired`, `agent_revoked`, `key_missing`; EvidenceError
     `session_refused` for a parent that is not open.
     """
     now_ms = workspace.clock.now_ms()
+    registration = check_may_ask(workspace, principal, now_ms)
+    if registration.expires_at_ms is not None:
+        lifetime_seconds = min(lifetime_seconds, max(1, (registration.expires_at_ms - now_ms) // 1000))
+    if not workspace.trust.holding(KeyRole.TOKEN, tokens.TOKEN_ISSUER):
+        introduce_key(workspace, KeyRole.TOKEN, tokens.TOKEN_ISSUER, workspace.operator.agents_owner)
+    trust = workspace.trust
+    key = workspace.keys.load(KeyRole.AGENT, principal)
+    jti, run = draw_id(), run or f"token-{draw_id()}"
+    request = request_session(principal, run, jti, now_ms, key, workspace=trust.origin, parent=parent)
+    session, _ = open_session(request, trust, now_ms, workspace.workspace_key)
+    workspace.state.open_session(session)
+    if tainted:
+        workspace.state.taint(session.id)
+    signer = workspace.keys.load(KeyRole.TOKEN, tokens.TOKEN_ISSUER)
+    token = tokens.issue(session, signer, now_ms=now_ms, lifetime_seconds=lifetime_seconds, jti=jti)
+    expires_at_ms = (now_ms // 1000 + lifetime_seconds) * 1000
+    document = {"jti": jti, "principal": principal, "session": session.id, "run": run, "expires_at_ms": expires_at_ms}
+    if exchanged is not None:
+        document["exchanged"] = {**exchanged, "tainted": tainted}
+    entry = workspace.record("token-issued", "workspace", document)
+    return IssuedToken(token, principal, session.id, run, expires_at_ms, entry)
+
+
+def check_may_ask(workspace: Workspace, principal: str, now_ms: int) -> Registration:
+    """The registration of an agent that may be given a token now. Raises ConfigError as `issue_token`."""
     registration = registrations(workspace).find(principal)
     if registration is None:
         raise ConfigError(
@@ -127,19 +163,7 @@ def issue_token(
             code="agent_revoked",
             next_step=f"when it is safe again, draw it another one: bywire keys rotate agent {principal}",
         )
-    introduce_key(workspace, KeyRole.TOKEN, tokens.TOKEN_ISSUER, workspace.operator.agents_owner)
-    trust = workspace.trust
-    key = workspace.keys.load(KeyRole.AGENT, principal)
-    jti, run = draw_id(), run or f"token-{draw_id()}"
-    request = request_session(principal, run, jti, now_ms, key, workspace=trust.origin, parent=parent)
-    session, _ = open_session(request, trust, now_ms, workspace.workspace_key)
-    workspace.state.open_session(session)
-    signer = workspace.keys.load(KeyRole.TOKEN, tokens.TOKEN_ISSUER)
-    token = tokens.issue(session, signer, now_ms=now_ms, lifetime_seconds=lifetime_seconds, jti=jti)
-    expires_at_ms = (now_ms // 1000 + lifetime_seconds) * 1000
-    document = {"jti": jti, "principal": principal, "session": session.id, "run": run, "expires_at_ms": expires_at_ms}
-    entry = workspace.record("token-issued", "workspace", document)
-    return IssuedToken(token, session.id, run, expires_at_ms, entry)
+    return registration
 
 
 def open_signer(workspace: Workspace, person: str, name: str, *, socket: Path | None = None) -> Signer:

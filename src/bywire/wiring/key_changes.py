@@ -162,10 +162,12 @@ def replace_workspace_key(workspace: Workspace, reason: str) -> KeyChanged:
     """
     with _held(workspace):
         # Before and after: no session outlives the lost key, wherever this is cut short, and none comes meanwhile.
-        before = workspace.writer.run(end_all_sessions, reducing=True)["sessions"]
+        now_ms = workspace.clock.now_ms
+        before = workspace.writer.run(lambda tx: end_all_sessions(tx, now_ms()), reducing=True)
 
         def work(tx: Transaction) -> KeyChanged:
-            ended = {"sessions": before + end_all_sessions(tx)["sessions"]}
+            after = end_all_sessions(tx, now_ms())
+            ended = {name: before.get(name, 0) + after.get(name, 0) for name in before | after}
             document = {"change": "rotated", "key": "workspace", "reason": reason, "ended": ended}
             entry = _append(workspace, tx, document, subject("workspace", jcs.digest(document)))
             return KeyChanged("rotated", "workspace", "", "", "", None, ended, entry)

@@ -26,34 +26,48 @@ class ListedShadow(msgspec.Struct, frozen=True):
 
 
 def active_shadows(workspace: Workspace, now_ms: int) -> list[dict[str, Any]]:
-    """The policy input's `shadow`: rules whose owners' signatures verify now, in force here (RULES 28)."""
-    operator = workspace.operator
+    """The policy input's `shadow`: rules whose owners' signatures verify now, each for its one place (RULES 28)."""
     return [
-        {"rule": shadow.rule, "owner": shadow.owner, "expires_at_ms": shadow.expires_at_ms}
+        {
+            "rule": shadow.rule,
+            "owner": shadow.owner,
+            "expires_at_ms": shadow.expires_at_ms,
+            "service": shadow.service,
+            "environment": shadow.environment,
+        }
         for row in workspace.policies.store.shadows(open_at_ms=now_ms)
         if (shadow := _verified(row, workspace.trust)) is not None
-        and shadow.in_force(now_ms, operator.service, operator.environment)
+        and shadow.in_force(now_ms, shadow.service, shadow.environment)
     ]
 
 
 def shadow_rule(
-    workspace: Workspace, rule: str, person: str, days: int, reason: str, sign_with: Callable[[str], Signer]
+    workspace: Workspace,
+    rule: str,
+    person: str,
+    days: int,
+    reason: str,
+    sign_with: Callable[[str], Signer],
+    *,
+    place: tuple[str, str] | None = None,
 ) -> tuple[Shadow, int]:
     """Let `rule` be recorded instead of enforced for some days, signed by a person; (shadow, ledger index).
 
-    Raises PolicyError `shadow_refused`; ConfigError `person_unknown`; EvidenceError `secret_found`.
+    `place` is (service, environment), by default the operator's own: connected tools act elsewhere. Raises
+    PolicyError `shadow_refused`; ConfigError `person_unknown`; EvidenceError `secret_found`.
     """
     owner = known_person(workspace, person)
     refuse_secrets(workspace, reason)
     now_ms, bundle = workspace.clock.now_ms(), workspace.bundle()
+    service, environment = place or (workspace.operator.service, workspace.operator.environment)
     try:
         shadow = msgspec.convert(
             {
                 "rule": rule,
                 "owner": owner,
                 "expires_at_ms": now_ms + days * DAY_MS,
-                "environment": workspace.operator.environment,
-                "service": workspace.operator.service,
+                "environment": environment,
+                "service": service,
                 "reason": reason,
                 "at_ms": now_ms,
             },
@@ -95,7 +109,7 @@ def listed_shadows(workspace: Workspace) -> tuple[ListedShadow, ...]:
         elif shadow.in_force(now_ms, operator.service, operator.environment):
             state = "in force"
         else:
-            state = f"for {shadow.service} in {shadow.environment}"
+            state = f"in force for {shadow.service} in {shadow.environment}"
         found.append(ListedShadow(row, shadow, state))
     return tuple(found)
 

@@ -16,6 +16,7 @@ from bywire.adapters.sqlite_writer import Transaction
 from bywire.approvals.packet import BINDING_FIELDS, Packet
 from bywire.gateway.contract import Contract, Idempotency
 from bywire.gateway.deciding import ENTRYPOINT
+from bywire.gateway.egress_contracts import EGRESS
 from bywire.gateway.redaction import Redactor
 from bywire.ledger.entry import parse_leaf
 from bywire.model.decision import Decision, Effect
@@ -95,7 +96,7 @@ def _classified(workspace: Workspace) -> Told:
     wrong = [
         contract.name
         for contract in contracts()
-        if contract.read != (contract.category == "read")
+        if contract.read != (contract.category in {"read", EGRESS})
         or contract.category not in categories
         or rows.get(contract.name, {}).get("category") != contract.category
     ]

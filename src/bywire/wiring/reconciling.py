@@ -167,9 +167,17 @@ def open_intents(workspace: Workspace) -> tuple[OpenIntent, ...]:
 
 
 def needs_person(joined: Joined, row: IntentRow) -> bool:
-    """Whether recovery can never settle this intent: nobody may ask or send it again, or its parameters are gone."""
-    contract = CATALOGUE.find(row.tool)
-    if contract is None or contract.idempotency is Idempotency.NONE or contract.executor not in joined.executors:
+    """Whether recovery can never settle this intent.
+
+    It is its caller's to carry out, nobody may ask or send it again, or its parameters are gone.
+    """
+    contract = joined.catalogue.find(row.tool)
+    if (
+        not row.mediated
+        or contract is None
+        or contract.idempotency is Idempotency.NONE
+        or contract.executor not in joined.executors
+    ):
         return True
     try:
         return joined.door.raw_parameters(row) is None
@@ -288,8 +296,10 @@ def _explained(workspace: Workspace, row: StatementRow) -> Iterator[tuple[_Expla
 
 def _open_intent(workspace: Workspace, joined: Joined, row: IntentRow) -> OpenIntent:
     person = needs_person(joined, row)
-    contract = CATALOGUE.find(row.tool)
-    if person:
+    contract = joined.catalogue.find(row.tool)
+    if not row.mediated and workspace.clock.now_ms() < row.deadline_ms:
+        advice = f"{row.principal} carries it out and reports; nothing yet"
+    elif person:
         advice = (
             f"find out whether it happened, then: bywire reconcile settle '{row.key}' --as PERSON --happened yes|no"
         )

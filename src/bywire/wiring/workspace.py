@@ -99,6 +99,7 @@ class Workspace:
             directory.path / "target", search_path=self.operator.isolation.path, hide=(directory.path,)
         )
         self.epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
+        self.leased = self.epoch if take_over else -1
         self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch, self.clock.now_ms)
         self.witnesses = self._ask_witnesses()
         self._checked = check
@@ -124,6 +125,11 @@ class Workspace:
         """The trust root as it is in force now; the same object for as long as nothing changed."""
         return self._trust.current()
 
+    @property
+    def trust_seen(self) -> TrustRoot | None:
+        """The trust root as it was when somebody last looked; costs nothing."""
+        return self._trust.seen
+
     def bundle(self) -> Bundle:
         """The policy in force. PolicyError when there is none that is fit to decide."""
         return self.policies.bundle()
@@ -144,6 +150,16 @@ class Workspace:
         self.state.open_session(session)
         self._tokens[principal, run] = token
         return token
+
+    def take_lease(self) -> None:
+        """Fence every other process off the target from now on. Only with the lock that says so (`deliver`)."""
+        self.epoch = self.leased = self.state.take_epoch()
+        self.journal.act_under(self.epoch)
+
+    def follow_lease(self) -> None:
+        """Act under the newest lease, whoever took it: this process fences nobody off and is not left behind."""
+        self.epoch = self.state.current_epoch()
+        self.journal.act_under(self.epoch)
 
     def record(self, kind: str, about: str, document: dict[str, Any]) -> int:
         """Log an operator's act; returns the ledger index."""

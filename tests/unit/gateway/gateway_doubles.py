@@ -93,6 +93,9 @@ class MemoryState:
     def used(self, scope, hour):
         return self.counts.get((scope, hour), 0)
 
+    def spent(self, scope, unit, period, at):
+        return self.counts.get((scope, unit, period, at), 0)
+
 
 class MemoryTarget:
     """`gateway.ports.Executor`: what it says, knows and refuses is set by the test."""
@@ -140,7 +143,7 @@ class MemoryCredentials:
     def issue(self, name, row, now_ms):
         return Credential(name, self.VALUE, "https://ci.example:443", now_ms + 60_000, minted=True)
 
-    def for_read(self, name, now_ms):
+    def for_read(self, name, now_ms, *, tool="", environment=""):
         return Credential(name, self.VALUE, "https://ci.example:443", now_ms + 30_000, minted=False)
 
 

@@ -198,13 +198,16 @@ def test_the_operators_facts_follow_the_trust_root():
 
 @pytest.mark.parametrize("kind", sorted(OBLIGATIONS))
 def test_what_the_door_can_meet_is_no_error(kind):
-    assert unknown_obligations(decision(Effect.APPROVAL_NEEDED, [{"kind": kind}])) is None
+    whole = {"kind": kind, "unit": "tokens", "period": "day", "limit": 0}
+    assert unknown_obligations(decision(Effect.APPROVAL_NEEDED, [whole])) is None
 
 
 def test_the_obligations_that_the_door_meets_are_those_the_policy_was_written_for():
     assert sorted(OBLIGATIONS) == [
         "approval",
         "break_glass",
+        "debit",
+        "mask",
         "no_auto_merge",
         "record_telemetry",
         "redact",

@@ -88,6 +88,7 @@ def test_who_asks_is_told_with_the_operators_roles_and_the_registration():
         "id": AGENT.id,
         "kind": "agent",
         "owner": "person:dana",
+        "team": "",
         "role": "release-controller",
         "roles": [],
         "registration": {"pattern": "canary-manager", "tools": ["a", "b"], "environments": [], "expires_at_ms": 5},
@@ -119,6 +120,8 @@ def test_the_action_is_told_whole():
         "unmet_preconditions": ["artifact_is_canary"],
         "undo": "reversible",
         "integrity": "trusted",
+        "findings": [],
+        "cost": [],
     }
     assert inputs.action_facts(asked())["dry_run"] is False
 
@@ -191,6 +194,7 @@ def test_rule_07_state_is_named():
         "session": {"integrity": "tainted"},
         "budget": {"observed": 4, "limit": 50},
         "limits": [{"name": "x"}],
+        "usage": [],
         "target": {"version": 7, "stable": LAST_GOOD, "canary": "", "weight": 0},
     }
     calm = state(budget_hour=hour - 1, budget_used=4)

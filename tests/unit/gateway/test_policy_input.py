@@ -86,6 +86,7 @@ def test_rule_07_state_is_named_and_counted():
         "session": {"integrity": "tainted"},
         "budget": {"observed": 4, "limit": 7},
         "limits": [],
+        "usage": [],
         "target": {"version": 7},
     }
     assert state(stopped=True)["stop"]
@@ -150,6 +151,7 @@ def test_the_action_is_told_in_its_canonical_form():
         "id": "agent:release-controller",
         "kind": "agent",
         "owner": "person:dana",
+        "team": "",
         "role": "release-controller",
         "roles": [],
         "registration": None,

@@ -96,6 +96,16 @@ def test_rule_12_what_the_target_does_not_know_is_sent():
     assert [key for key, *_ in door.sent] == [ASKABLE.key]
 
 
+@pytest.mark.parametrize("row", [NATIVE, ASKABLE])
+def test_rule_12_what_was_permitted_to_its_caller_is_neither_asked_nor_sent(row):
+    target = MemoryTarget()
+    target.known[row.key] = {"version": 8}
+    permitted = msgspec.structs.replace(row, request={**row.request, "mediated": False})
+    (outcome,), door = recovered(permitted, target=target)
+    assert outcome == unknown(permitted)
+    assert (door.sent, door.settled) == ([], [])
+
+
 @pytest.mark.parametrize("silence", [TargetError("down"), OSError("gone"), TimeoutError("late")])
 def test_rule_12_a_target_that_does_not_answer_leaves_it_open_and_the_next_one_goes_on(silence):
     target = MemoryTarget()

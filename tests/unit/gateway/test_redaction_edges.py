@@ -26,11 +26,11 @@ KINDS = [
     ("github_token", "github_pat_" + "a" * 22, "github_pat_" + "a" * 21),
     ("gitlab_token", "glpat-" + "a" * 20, "glpat-" + "a" * 19),
     ("slack_token", "xoxb-" + "1" * 10, "xoxb-" + "1" * 9),
-    ("jwt", "eyJ" + "a" * 8, "eyJ" + "a" * 7),
+    ("jwt", "eyJ" + "a" * 8 + ".b", "eyJ" + "a" * 7 + ".b"),
     ("model_key", "sk-" + "a" * 20, "sk-" + "a" * 19),
     ("url_credential", "://u:p@", "://u:p"),
     ("authorization", "authorization: x", "authorization x"),
-    ("authorization", "bearer " + "a" * 8, "bearer " + "a" * 7),
+    ("authorization", "bearer " + "a1" * 4, "bearer " + "a1" * 3),
     ("assigned_secret", "token=abcd", "token=abc"),
     ("private_key", f"{BEGIN}x{END}", "-----BEGIN PUBLIC KEY-----x"),
 ]
@@ -58,6 +58,13 @@ def test_a_kind_is_certain_when_its_form_tells_it(kind, secret, short):
 
 def test_the_kinds_are_named_once_and_in_order():
     assert REDACTOR.certain([GITHUB, AWS, {"token=abcd": AWS}]) == ("aws_key", "github_token")
+
+
+def test_what_only_begins_like_a_web_token_is_taken_out_and_refuses_no_evidence():
+    alone = "eyJ" + "a" * 8
+    assert REDACTOR.display(alone) == "[jwt]"
+    assert REDACTOR.certain(alone) == ()
+    assert REDACTOR.certain(alone + ".b") == ("jwt",)
 
 
 def test_a_model_key_is_no_part_of_a_word():
@@ -123,4 +130,4 @@ def test_rule_04_a_lone_surrogate_in_a_secret_breaks_nothing():
 
 
 def test_the_redactors_version_is_part_of_every_action():
-    assert REDACTOR_VERSION == "redactor/1"
+    assert REDACTOR_VERSION == "redactor/2"

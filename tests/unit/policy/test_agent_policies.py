@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bywire.model.decision import Effect
-from bywire.policy import lint
-from bywire.policy.agent_policies import DISPATCH, asking_agent
+from bywire.policy import lint, regotest
+from bywire.policy.agent_policies import DISPATCH, DISPATCHES, asking_agent
 from bywire.policy.bundle import parse_bundle
 from bywire.policy.engine import PolicyEngine, interpreter
 
@@ -250,3 +250,132 @@ def test_a_bundle_said_to_be_linted_is_not_linted_again(monkeypatch):
     assert rules(asking("agent:db", 1), engine) == ["a.end"]
     engine.swap(BUNDLE, linted=True)
     assert rules(asking("agent:db", 21), engine) == ["a.end", "agents.db.weight"]
+
+
+# The sets beside `deny`: asked in one form each, never able to allow anything.
+THREE = f"""package bywire.a
+
+default decision := {{}}
+decision := {{"effect": effect, "reasons": reasons, "obligations": owed, "tier": "low", "required": {{}}}}
+denials contains denial if some denial in {DISPATCHES["deny"]}
+asked contains reason if some reason in {DISPATCHES["approval"]}
+debits contains debit if some debit in {DISPATCHES["debits"]}
+owed := [object.union(debit, {{"kind": "debit"}}) | some debit in debits]
+objections := [object.union(reason, {{"hard": false}}) | some reason in denials | asked]
+reasons := array.concat(objections, [{{"rule": "a.end", "facts": {{}}}}])
+effect := "deny" if count(denials) > 0
+else := "approval_needed" if count(asked) > 0
+else := "allow"
+"""
+ASKS = (
+    own("web-1", 10)
+    + """
+approval contains {"rule": "agents.web-1.asks", "facts": {"weight": input.weight}} if input.weight > 5
+
+debits contains {"unit": "weight", "period": "day", "limit": 1000, "because": "agents.web-1.budget"} if input.weight > 0
+"""
+)
+THREE_FILES = files(THREE, web__1=ASKS, db=own("db", 20))
+ASKING = PolicyEngine(parse_bundle(THREE_FILES))
+
+
+@pytest.mark.parametrize(
+    ("principal", "weight", "effect", "counted"),
+    [
+        ("agent:web-1", 11, Effect.DENY, 1),
+        ("agent:web-1", 6, Effect.APPROVAL_NEEDED, 1),
+        ("agent:web-1", 5, Effect.ALLOW, 1),
+        ("agent:web-1", 0, Effect.ALLOW, 0),
+        ("agent:db", 21, Effect.DENY, 0),
+        ("agent:db", 20, Effect.ALLOW, 0),
+        ("person:web-1", 11, Effect.ALLOW, 0),
+    ],
+)
+def test_a_policy_may_ask_for_a_person_and_count(principal, weight, effect, counted):
+    decision = ASKING.decide(DECISION, asking(principal, weight))
+    assert (decision.effect, len(decision.obligations)) == (effect, counted)
+
+
+@settings(max_examples=40, deadline=None)
+@given(principal=st.sampled_from(["agent:web-1", "agent:db", "person:db"]), weight=st.integers(-1, 22))
+def test_all_three_sets_apart_are_as_if_together(principal, weight):
+    together = regorus.Engine()
+    candidate = parse_bundle(THREE_FILES)
+    for module in (*candidate.modules, *candidate.agents.values()):
+        together.add_policy(module.path, module.source)
+    together.set_input_json(json.dumps(asking(principal, weight)))
+    expected = json.loads(together.eval_rule_as_json(DECISION))
+    decision = ASKING.decide(DECISION, asking(principal, weight))
+    assert (decision.effect, list(decision.obligations)) == (expected["effect"], expected["obligations"])
+    assert [reason.rule for reason in decision.reasons] == [reason["rule"] for reason in expected["reasons"]]
+
+
+def test_a_question_cannot_say_what_a_policy_says():
+    said = {"deny": [], "approval": [], "debits": []}
+    for forged in (said, None, {"deny": None}, []):
+        decision = ASKING.decide(DECISION, asking("agent:web-1", 11) | {"agents/own": forged})
+        assert "agents.web-1.weight" in {reason.rule for reason in decision.reasons}
+    # Where an agent has no policy, what is forged can only object.
+    objecting = {"deny": [{"rule": "x.y", "facts": {}}]}
+    assert ASKING.decide(DECISION, asking("agent:other", 1) | {"agents/own": objecting}).effect is Effect.DENY
+
+
+MEMBER = 'deny contains {"rule": "agents.db.x", "facts": {}} if false\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("approval := {1}", "`approval` is not a set"),
+        ("debits := []", "`debits` is not a set"),
+        ("default approval := set()", "`approval` is not a set"),
+        ("approval contains x if some x in input.list", "a member of `approval` is not written in place"),
+        ("deny contains x if some x in input.list", "a member of `deny` is not written in place"),
+        ('approval contains {"rule": "agents.db.a"} if true', "a member of `approval` is not written in place"),
+        ('approval contains {"rule": "agents.web.a", "facts": {}} if true', "not this agent's"),
+        ('debits contains {"unit": "x"} if true', "not a debit"),
+        ('debits contains {"unit": "x", "period": "week", "limit": 1, "because": "b"} if true', "not a debit"),
+        ('debits contains {"unit": "x", "period": "day", "limit": -1, "because": "b"} if true', "not a debit"),
+        ('debits contains {"unit": "x", "period": "day", "limit": 1.5, "because": "b"} if true', "not a debit"),
+        ('debits contains {"unit": "x", "period": "day", "limit": input.n, "because": "b"} if true', "not a debit"),
+        ('debits contains {"unit": input.u, "period": "day", "limit": 1, "because": "b"} if true', "not a debit"),
+        (
+            'debits contains {"unit": "x", "period": "day", "limit": 1, "because": "b", "scope": "s"} if true',
+            "not a debit",
+        ),
+    ],
+)
+def test_what_the_other_sets_may_not_be(text, told):
+    source = f"package bywire.agents.db\n\n{MEMBER}{text}\n"
+    findings = [str(finding) for finding in lint.lint(parse_bundle(files(THREE, db=source)))]
+    assert any(told in finding for finding in findings), findings
+
+
+@pytest.mark.parametrize("name", ["approval", "debits"])
+def test_a_set_that_nobody_asks_for_is_refused(name):
+    silent = "\n".join(line for line in THREE.splitlines() if DISPATCHES[name] not in line)
+    silent = silent.replace("denials | asked", "denials").replace("count(asked) > 0", "false")
+    silent = silent.replace('owed := [object.union(debit, {"kind": "debit"}) | some debit in debits]', "owed := []")
+    if name == "debits":
+        silent = silent.replace("denials]", "denials | asked]").replace(
+            '"approval_needed" if false', '"approval_needed" if count(asked) > 0'
+        )
+    findings = [str(finding) for finding in lint.lint(parse_bundle(files(silent, web__1=ASKS)))]
+    assert any(f"no module asks for `{name}`" in finding for finding in findings), findings
+
+
+def test_agents_whose_names_spell_alike_do_not_prove_each_other():
+    def proving(name):
+        return f"""package bywire.agents_test["{name}"]
+
+rules(question) := {{d.rule | some d in data.bywire.agents["{name}"].deny with input as question}}
+
+test_fires_agents_a_b_weight if "agents.{name}.weight" in rules({{"weight": 11}})
+test_quiet_agents_a_b_weight if not "agents.{name}.weight" in rules({{"weight": 1}})
+# "agents.a_b.weight" and "agents.a-b.weight" are only named here
+"""
+
+    both = files(a__b=own("a-b", 10), a_b=own("a_b", 10))
+    unproved = regotest.run(both | {"agents/a-b_test.rego": proving("a-b").encode()}).unproved
+    assert "agents.a_b.weight" in unproved
+    assert "agents.a-b.weight" not in unproved

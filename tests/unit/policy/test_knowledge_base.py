@@ -82,6 +82,8 @@ def test_rule_09_hard_rules_are_listed_and_exist():
         "action.tests_disabled",
         "action.unknown_tool",
         "break_glass.signature_invalid",
+        "contract.definition_changed",
+        "egress.metadata",
         "gate.removed_tests",
         "gate.statement_unverified",
         "grant.approver_not_person",
@@ -213,7 +215,35 @@ def test_every_pattern_reads_the_short_way(pattern):
 
 
 READS = ["get_deployment_status", "read_telemetry", "get_job_logs"]
-REGISTERED = fixture("registration")
+CALLED = ["github.read_it"]
+CONTRACT = fixture("contract")
+CONTRACTS = [
+    *(CONTRACT | {"reviewed": reviewed} for reviewed in (False, None, "true")),
+    *(CONTRACT | {"definition": definition} for definition in ("none", "changed", None)),
+    *(CONTRACT | {"upstream": upstream} for upstream in ("gitlab", "", None)),
+    *(CONTRACT | {"risk": risk} for risk in ("very-high", None)),
+    {},
+    None,
+    "github",
+]
+FOUND = [
+    {"kind": "x", "class": kind, "parameter": "p", "certain": certain}
+    for kind in ("secret", "pii", "encoded", "novel")
+    for certain in (True, False, None)
+]
+WHERE = {"host": "git.example.com", "port": 443, "address_class": "public", "listed": True, "tunnel": False}
+DESTINATIONS = [
+    WHERE,
+    *(WHERE | {"address_class": kind} for kind in ("private", "raw", "metadata", "friendly", None)),
+    *(WHERE | {"port": port} for port in (22, "443", None)),
+    *(WHERE | {"host": host} for host in ("", None)),
+    *(WHERE | {"listed": listed} for listed in (False, None, "true")),
+    *(WHERE | {"tunnel": tunnel} for tunnel in (True, None)),
+    None,
+    [],
+    "git.example.com",
+]
+REGISTERED = fixture("registration") | {"tools": [*fixture("registration")["tools"], *CALLED]}
 REGISTRATIONS = [
     REGISTERED,
     *(REGISTERED | {"pattern": pattern} for pattern in ("advisor", "canary-manager", "autopilot", None)),
@@ -226,17 +256,20 @@ REGISTRATIONS = [
 COUNTS = [{"observed": 1, "limit": 2}, {"observed": 2, "limit": 2}, {"observed": None, "limit": 2}, {}, 4, None]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     action=st.fixed_dictionaries(
         {
-            "tool": st.sampled_from([*READS * 3, "deploy_release", "nothing", None, 3]),
+            "tool": st.sampled_from([*READS, *CALLED * 4, "deploy_release", "nothing", None, 3]),
             "category": st.sampled_from(["read", "read", "read", "production_orchestration", None]),
             "environment": st.sampled_from(["production", "production", "staging", "moon", None, ["production"]]),
             "parameters": st.sampled_from(
                 [{}, {"max_bytes": 9}, {"max_bytes": 10**9}, {"max_bytes": None}, {"window_seconds": 86_400}, None]
             ),
             "unmet_preconditions": st.sampled_from([[], [], ["canary_exists"], None, "x"]),
+            "connected": st.one_of(st.just(CONTRACT), st.sampled_from(CONTRACTS)),
+            "findings": st.one_of(st.just([]), st.sampled_from([None, {}, ["x"], *([found] for found in FOUND)])),
+            "destination": st.one_of(st.just({}), st.sampled_from(DESTINATIONS)),
         }
     ),
     principal=st.fixed_dictionaries(
@@ -262,9 +295,12 @@ def test_the_short_way_for_reads_agrees_with_the_long_way(action, principal, bud
         assert {reason["rule"] for reason in evaluate("data.bywire.approval.allow", question)} == {"allow.table"}
         assert objections == set()
         assert evaluate("data.bywire.bounds.over", question) == []
-    elif action["tool"] in READS and objections:
+        assert action["tool"] in READS or evaluate("data.bywire.inspect.reasons", question) == []
+    elif evaluate("data.bywire.action.reads", question) is not True:
+        assert decision.effect is not SANITIZE
+    elif objections:
         assert {reason.rule for reason in decision.reasons} == objections
-    elif action["tool"] in READS:
+    else:
         assert decision.effect is SANITIZE or rules(question) == {"input.incomplete"}
 
 

@@ -49,6 +49,8 @@ HARD = {
     "action.tests_disabled": asking("disable_tests", "verification_weakening", {}),
     "action.unknown_tool": asking("reboot_everything", "production_orchestration", {}),
     "break_glass.signature_invalid": merged(START, {"break_glass": {"signature_verified": False}}),
+    "contract.definition_changed": merged(fixture("called"), {"action": {"connected": {"definition": "changed"}}}),
+    "egress.metadata": merged(fixture("opening"), {"action": {"destination": {"address_class": "metadata"}}}),
     "grant.approver_not_person": merged(START, {"grant": {"approver": "agent:auditor"}}),
     "grant.signature_invalid": merged(START, {"grant": {"signature_verified": False}}),
     "grant.revoked": merged(START, {"grant": {"revoked": True}}),
@@ -182,7 +184,8 @@ def test_rule_28_a_rule_on_trial_is_recorded_and_not_enforced_outside_production
     tried = decide(merged(question, {"shadow": on_trial(*TRIED)}))
     assert tried.effect is ALLOW
     recorded = [item for item in tried.obligations if item["kind"] == "shadowed"]
-    assert recorded == [{"kind": "shadowed", "rule": rule, "owner": "person:dana"}]
+    (denied,) = decide(question).reasons
+    assert recorded == [{"kind": "shadowed", "rule": rule, "owner": "person:dana", "facts": denied.facts}]
     question["action"]["environment"] = question["action"]["parameters"]["environment"] = "production"
     assert rules(merged(question, {"shadow": on_trial(rule)})) == {rule, "shadow.refused"}
 

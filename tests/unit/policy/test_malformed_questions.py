@@ -90,7 +90,24 @@ NOT_READ = {
         "state.budget state.target"
     ),
 }
+CALLED, OPENING = fixture("called"), fixture("opening")
+# What nobody of the shared rules turns on: an agent's own policy does, or the intent transaction.
+NOT_READ |= {
+    "called": (
+        "action.meaning action.cost action.digest action.plan action.dry_run action.service principal.role "
+        "operator.approver_roles operator.gates facts.* retreat grant state.usage state.incident_mode state.session "
+        "state.bundle_digest state.budget state.target state.limits.N.name state.freeze_window action.parameters "
+        "action.connected.risk"
+    ),
+    "opening": (
+        "now_ms change.* facts.* operator.* grant retreat state.freeze_window state.usage state.incident_mode "
+        "state.session state.bundle_digest state.budget state.target action.parameters action.digest action.plan "
+        "action.service action.change action.dry_run principal.role action.destination.tunnel"
+    ),
+}
 QUESTIONS = {
+    "called": (ACTION, CALLED),
+    "opening": (ACTION, OPENING),
     "start": (ACTION, merged(fixture("start"), {"grant": fixture("grant")})),
     "set_weight": (ACTION, SET_WEIGHT),
     "gate": (GATE, fixture("release")),

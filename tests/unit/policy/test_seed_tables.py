@@ -92,6 +92,7 @@ def test_every_row_is_asked_about():
         "settle_release",
         "start_rollout",
         "start_runbook",
+        "open_connection",
     } == {*TABLES["capabilities"], "reboot_everything"}
 
 
@@ -298,3 +299,72 @@ def test_no_gate_takes_away_an_approval_that_the_table_asks_for(tier):
             question, {"operator": {"gates": {tier: {"kind": "automatic"}}}, "change": {"declared_tier": tier}}
         )
         assert decide(question).effect is APPROVAL
+
+
+# A connected tool by its contract's category: an agent's effect in each environment, low risk and easily undone.
+CONNECTED = {
+    "read": (ALLOW, ALLOW, ALLOW),
+    "harmless_reversible": (ALLOW, ALLOW, APPROVAL),
+    "repo_write": (ALLOW, ALLOW, APPROVAL),
+    "environment_write": (ALLOW, ALLOW, APPROVAL),
+    "production_orchestration": (ALLOW, APPROVAL, APPROVAL),
+    "exposure_reducing": (APPROVAL, APPROVAL, APPROVAL),
+    "incident_mitigation": (ALLOW, APPROVAL, APPROVAL),
+    "secret_mutation": (DENY, DENY, DENY),
+    "data_mutation": (APPROVAL, APPROVAL, DENY),
+    "verification_weakening": (DENY, DENY, DENY),
+    "unknown_write": (ALLOW, APPROVAL, APPROVAL),
+    "egress": (DENY, DENY, DENY),
+    "anything_else": (DENY, DENY, DENY),
+}
+
+
+def called(category, environment, risk="low", undo="reversible", **changed):
+    question = merged(fixture("called"), {"action": {"category": category, "environment": environment, "undo": undo}})
+    return merged(merged(question, {"action": {"connected": {"risk": risk}}}), changed)
+
+
+@pytest.mark.parametrize("column", range(3))
+@pytest.mark.parametrize(("category", "expected"), CONNECTED.items())
+def test_a_connected_tool_has_the_row_of_its_category(category, expected, column):
+    question = called(category, ENVIRONMENTS[column])
+    assert decide(question).effect is expected[column], rules(question)
+
+
+def test_every_category_has_a_row_for_connected_tools():
+    assert set(TABLES["connected"]) == set(TABLES["categories"]) - {"egress"}
+    for row in TABLES["connected"].values():
+        assert set(row["environments"]) == set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("undo", ["reversible", "compensatable", "irreversible", None])
+@pytest.mark.parametrize("risk", ["low", "low-medium", "medium", "high", "very-high", None])
+@pytest.mark.parametrize(
+    "category", [name for name, expected in CONNECTED.items() if expected[0] is ALLOW and name != "read"]
+)
+def test_only_low_risk_goes_alone(category, risk, undo):
+    alone = risk in {"low", "low-medium", "medium"} and undo == "reversible"
+    assert decide(called(category, "non-production", risk, undo)).effect is (ALLOW if alone else APPROVAL)
+
+
+@pytest.mark.parametrize("category", CONNECTED)
+def test_a_tainted_session_of_a_risky_connected_tool_asks(category):
+    tainted = {"action": {"integrity": "tainted"}, "operator": {"criticality": "internal"}}
+    question = called(category, "non-production", "high", **tainted)
+    expected = CONNECTED[category][0]
+    assert decide(question).effect is (APPROVAL if expected is ALLOW and category != "read" else expected)
+
+
+def test_a_runbook_may_foresee_a_connected_tool_and_nothing_else_lets_it_change_data():
+    step = {"tool": "github.do_it", "parameters": {"rows": {"min": 1, "max": 9}}}
+    runbook = {**fixture("runbook"), "steps": [step]}
+    question = called("data_mutation", "production", grant={**RUNBOOK_GRANT, "runbook": runbook})
+    question["action"] |= {"parameters": {"rows": 5}, "plan": fixture("plan_digest")}
+    question["operator"]["gates"] = {"trivial": {"kind": "single", "count": 1}, "low": {"kind": "single", "count": 1}}
+    assert decide(question).effect is ALLOW, rules(question)
+    assert decide(merged(question, {"action": {"parameters": {"rows": 10}}})).effect is APPROVAL
+    assert rules(merged(question, {"grant": GRANT})) == {"action.runbook_required"}
+    assert rules(asked("start_runbook", runbook)) == {"approval.required"}
+    assert rules(asked("start_runbook", runbook | {"steps": [{"tool": ".github.x", "parameters": {}}]})) == {
+        "runbook.step_forbidden"
+    }

@@ -10,6 +10,7 @@ import weakref
 from queue import SimpleQueue
 
 from bywire.policy.engine.interpreter import Compiled, Interpreter
+from bywire.policy.engine.reads import answer_read
 
 
 class _Question:
@@ -61,6 +62,9 @@ class Decider:
 
     def ask(self, entrypoint: str, text: str) -> str:
         """The interpreter's answer, JSON. Whatever it raised is raised here; the next question gets a new one."""
+        read = answer_read(self.compiled, entrypoint, text)
+        if read is not None:
+            return read
         question = _Question(entrypoint, text)
         with self._lock:
             worker = self._worker

@@ -3,7 +3,8 @@
 A decision is a function of engine version, bundle digest, entrypoint and input digest. The engine decides exactly the
 bytes whose digest it names. The interpreter is used rather than regorus's faster virtual machine: it raises where the
 virtual machine answers `undefined` (failing built-ins, conflicting rules), and a deny rule that quietly vanishes is the
-one thing that must not happen.
+one thing that must not happen. The one exception is the short way of reads, which nothing that vanishes can widen
+(`read_path`).
 """
 
 import asyncio

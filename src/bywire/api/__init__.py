@@ -1,0 +1,1 @@
+"""HTTP: the only place that knows our wire shapes. Everything here ends in a `Gateway` call."""

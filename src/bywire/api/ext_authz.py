@@ -1,0 +1,148 @@
+"""Envoy's `ext_authz` over HTTP: whether a request that Envoy holds goes on to its upstream.
+
+Envoy asks with the method, path and headers of the request, below a prefix that says how the upstream is found:
+`/ext_authz/route/NAME/<path>` by its name, `/ext_authz/host/<path>` by the Host that the client asked for. It is read
+into the tool that it is, as `/route` does, and permitted as `/v1/permit` does. Envoy sends what the client sent, so
+that only an action which the policy leaves as it is goes on. Its outcome stays unknown until somebody reports it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Scope
+
+from bywire.adapters.key_files import draw_id
+from bywire.api.errors import as_json, malformed, told
+from bywire.api.limits import without_port
+from bywire.api.reading import body_of, fields_of, token_of, trace_of
+from bywire.api.route_reading import Table, parameters_of, segments_of
+from bywire.api.routes import HTTP, UNMATCHED, Below, destination_of
+from bywire.model.ask import Answered, Ask
+from bywire.model.gateway import Upstream
+from bywire.wiring import payload
+from bywire.wiring.gateway import BusyError, Gateway, refused_busy
+
+PREFIX = "/ext_authz"
+BY_ROUTE, BY_HOST = b"/ext_authz/route/", b"/ext_authz/host"
+REMOVE = "x-envoy-auth-headers-to-remove"
+PARTIAL = b"x-envoy-auth-partial-body"
+_KEYS = (b"idempotency-key", b"x-request-id")
+_KEY_BYTES_MAX = 200
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def routes(gateway: Gateway) -> Sequence[BaseRoute]:
+    """The route of this surface."""
+    upstreams = {one.name: one for one in gateway.settings.upstreams if one.kind == HTTP}
+    checker = _Checker(gateway, upstreams)
+    return [Below(PREFIX, checker.check)]
+
+
+class _Checker:
+    """Checks requests that Envoy holds."""
+
+    def __init__(self, gateway: Gateway, upstreams: Mapping[str, Upstream]) -> None:
+        self._gateway = gateway
+        self._upstreams = upstreams
+        self._hosts = _by_host(upstreams.values())
+        self._table = Table(gateway.catalogue, tuple(upstreams))
+
+    async def check(self, request: Request) -> Response:
+        """200 with headers for Envoy, or the payload."""
+        token = token_of(request)
+        upstream, raw = self._upstream(request)
+        if upstream is None:
+            said = payload.refusal(
+                payload.UNKNOWN_TOOL,
+                "this request leads to no HTTP upstream of gateway.yaml",
+                status="denied",
+                next_step="name the upstream in Envoy's path_prefix: /ext_authz/route/NAME",
+            )
+            return told(said, 403)
+        body = await self._body(request)
+        answered = await self._permit(token, self._ask(request, upstream, raw, body))
+        if answered.payload:
+            # Envoy takes nothing but 200 for a yes; a client must not take 202 for one either.
+            status = 403 if answered.code in {payload.APPROVAL_NEEDED, payload.UNKNOWN_TOOL} else 0
+            return told(answered.payload, status)
+        result, decision = answered.outcome.result or {}, answered.outcome.decision
+        marks = {
+            REMOVE: "authorization",
+            "x-bywire-decision-id": decision.id if decision is not None else "",
+            "x-bywire-call-id": payload.call_id(answered.outcome),
+        }
+        if result.get("intent"):
+            marks["x-bywire-intent"] = str(result["intent"])
+        return as_json({"status": "permitted"}, headers=marks)
+
+    def _upstream(self, request: Request) -> tuple[Upstream | None, bytes]:
+        """(the upstream, the raw path that its server will see)."""
+        whole = request.scope["raw_path"].partition(b"?")[0]
+        if whole.startswith(BY_ROUTE):
+            name, slash, rest = whole.removeprefix(BY_ROUTE).partition(b"/")
+            return self._upstreams.get(name.decode("latin-1")), slash + rest or b"/"
+        if whole == BY_HOST or whole.startswith(BY_HOST + b"/"):
+            host = without_port(fields_of(request.scope).get(b"host", b"").lower())
+            return self._hosts.get(host.decode("latin-1")), whole.removeprefix(BY_HOST) or b"/"
+        return None, b""
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body that Envoy buffered. What it does not show cannot be looked through."""
+        body = await body_of(request, self._gateway.settings.limits.body_bytes)
+        if request.method in _BODILESS and not body:
+            return body
+        if fields_of(request.scope).get(PARTIAL) != b"false":
+            raise malformed(
+                "Envoy does not send the whole body", "set with_request_body, without allow_partial_message", 413
+            )
+        return body
+
+    def _ask(self, request: Request, upstream: Upstream, raw: bytes, body: bytes) -> Ask:
+        scope = request.scope
+        found = self._table.find(upstream.name, request.method, segments_of(raw))
+        if found is None:
+            asked = {"method": request.method, "path": raw.decode("latin-1")}
+            return Ask(f"{upstream.name}.{UNMATCHED}", asked, key=draw_id(), surface="ext_authz")
+        entry, in_path = found
+        contract = entry.contract
+        return Ask(
+            tool=contract.name,
+            parameters=parameters_of(entry, in_path, scope["query_string"], scope["headers"], body),
+            key="" if contract.read or contract.key_template else _key(scope),
+            surface="ext_authz",
+            trace=trace_of(request),
+            destination=destination_of(upstream),
+        )
+
+    async def _permit(self, token: str, ask: Ask) -> Answered:
+        contract = self._gateway.catalogue.find(ask.tool)
+        if contract is not None and contract.read:
+            return self._gateway.permit(token, ask, exact=True)
+        try:
+            return await self._gateway.run(lambda: self._gateway.permit(token, ask, exact=True))
+        except BusyError:
+            return refused_busy(ask)
+
+
+def _key(scope: Scope) -> str:
+    """The client's idempotency key, else the id that Envoy gave the request; without either, a call of its own."""
+    fields = fields_of(scope)
+    for name in _KEYS:
+        if name in fields:
+            return fields[name][: _KEY_BYTES_MAX + 1].decode("latin-1")
+    return draw_id()
+
+
+def _by_host(upstreams: Iterable[Upstream]) -> dict[str, Upstream]:
+    """Upstreams by their own host; one that two of them share names neither."""
+    found: dict[str, Upstream] = {}
+    shared = set()
+    for upstream in upstreams:
+        host = (urlsplit(upstream.url).hostname or "").lower()
+        if host in found:
+            shared.add(host)
+        found[host] = upstream
+    return {host: upstream for host, upstream in found.items() if host not in shared}

@@ -1,0 +1,60 @@
+"""What a hook answers, in the shape that each host takes.
+
+Claude Code: an explicit `allow` would pass over its own permission prompts, so that silence lets it go on as ever.
+Codex refuses `allow` and `ask` and then runs the tool: it is told nothing, or `deny`. Cursor takes `allow` and `deny`.
+Exit code 2 blocks in all three; any other failure lets the tool run, which is why this never ends in one.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from bywire.config.hook_input import CODEX, CURSOR
+
+ALLOW, ASK, DENY = "allow", "ask", "deny"
+BLOCKED = 2
+REASON_CHARS_MAX = 2_000
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What was decided; `reason` is what the agent and its person are told."""
+
+    effect: str
+    reason: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the hook writes on standard output and standard error, and its exit code."""
+
+    out: str = ""
+    err: str = ""
+    code: int = 0
+
+
+def answer(host: str, verdict: Verdict, *, decide: bool) -> Reply:
+    """The reply before a tool runs. `decide`: also say `allow`, where the host takes it."""
+    reason = printable(verdict.reason)
+    if host == CURSOR:
+        said: dict[str, Any] = {"permission": ALLOW if verdict.effect == ALLOW else DENY}
+        if verdict.effect != ALLOW:
+            said |= {"user_message": reason, "agent_message": reason}
+        return Reply(json.dumps(said))
+    if verdict.effect == ALLOW and (host == CODEX or not decide):
+        return Reply()
+    effect = DENY if host == CODEX and verdict.effect == ASK else verdict.effect
+    decision = {"hookEventName": "PreToolUse", "permissionDecision": effect}
+    if verdict.effect != ALLOW:
+        decision["permissionDecisionReason"] = reason
+    return Reply(json.dumps({"hookSpecificOutput": decision}))
+
+
+def blocked(reason: str) -> Reply:
+    """The reply when this itself failed: nothing runs."""
+    return Reply(err=f"bywire: {printable(reason)}", code=BLOCKED)
+
+
+def printable(text: str) -> str:
+    """One line without control characters: it is shown in terminals and to models."""
+    flat = " ".join(text.split())
+    return "".join(one if one.isprintable() else "?" for one in flat)[:REASON_CHARS_MAX]

@@ -1,0 +1,146 @@
+"""What coding agents' hosts hand to a hook on standard input: Claude Code, Codex and Cursor, in one shape.
+
+Only what says which tool is about to run, with what, is taken from it. Who asks, where the workspace is and what
+decides stand on the hook's own command line: an input that names another agent or directory changes none of it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bywire.config.json_document import load
+from bywire.model.errors import ConfigError
+
+BYTES_MAX = 4 * 2**20
+SESSION_CHARS_MAX = 256
+BEFORE, AFTER, FAILED, OTHER = "before", "after", "failed", "other"
+CLAUDE_CODE, CODEX, CURSOR = "claude-code", "codex", "cursor"
+_CLAUDE = {"PreToolUse": BEFORE, "PostToolUse": AFTER, "PostToolUseFailure": FAILED}
+_EVENTS: Mapping[str, Mapping[str, str]] = {
+    CLAUDE_CODE: _CLAUDE,
+    CODEX: _CLAUDE,
+    CURSOR: {
+        "preToolUse": BEFORE,
+        "beforeMCPExecution": BEFORE,
+        "beforeShellExecution": BEFORE,
+        "postToolUse": AFTER,
+        "postToolUseFailure": FAILED,
+    },
+}
+_HOST_TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_MCP_TOOL = re.compile(r"[A-Za-z0-9_./-]{1,95}")
+_UPSTREAM = re.compile(r"[a-z][a-z0-9-]{0,31}")
+MCP_PREFIX, CURSOR_MCP_PREFIX = "mcp__", "MCP:"
+
+
+class HookCall(msgspec.Struct, frozen=True):
+    """One call that a host is about to make, or has made.
+
+    `event` is before, after, failed or other. `tool` is the host's own tool, or empty for an MCP server's; then
+    `candidates` are the (server, tool) that its name may mean, or `server` is how the host reaches it (a URL or a
+    command) and `mcp_tool` its name there. `elsewhere`: another event of the host asks about the same call.
+    `call` tells calls of one session apart; empty where the host does not.
+    """
+
+    event: str
+    tool: str = ""
+    candidates: tuple[tuple[str, str], ...] = ()
+    server: str = ""
+    mcp_tool: str = ""
+    parameters: dict[str, Any] = {}
+    session: str = ""
+    call: str = ""
+    elsewhere: bool = False
+
+    def run(self, host: str) -> str:
+        """The run that the host's session is: its integrity is one."""
+        return f"{host}-{hashlib.sha256(self.session.encode()).hexdigest()[:16]}"
+
+    def key(self, host: str) -> str:
+        """The idempotency key of this call; empty when the host names no call."""
+        if not self.call:
+            return ""
+        said = f"{host}\0{self.session}\0{self.call}"
+        return f"hook-{hashlib.sha256(said.encode()).hexdigest()[:40]}"
+
+
+def parse_hook_input(data: bytes, host: str) -> HookCall:
+    """The call that `data` describes. Raises ConfigError `hook_input_invalid`, `json_invalid`."""
+    document = load(data, "the hook's input", bytes_max=BYTES_MAX)
+    if not isinstance(document, dict):
+        raise _invalid("it is no JSON object")
+    event = _EVENTS[host].get(_text(document, "hook_event_name"), OTHER)
+    if event == OTHER:
+        return HookCall(OTHER)
+    session = _text(document, "conversation_id" if host == CURSOR else "session_id")
+    call = _optional(document, "tool_use_id")
+    if host == CURSOR:
+        return _cursor(document, event, session, call)
+    name, parameters = _text(document, "tool_name"), _object(document.get("tool_input", {}))
+    if name.startswith(MCP_PREFIX):
+        return HookCall(event, candidates=_split(name), parameters=parameters, session=session, call=call)
+    return HookCall(event, tool=_host_tool(name), parameters=parameters, session=session, call=call)
+
+
+def _cursor(document: dict[str, Any], event: str, session: str, call: str) -> HookCall:
+    name = document["hook_event_name"]
+    if name == "beforeShellExecution":
+        shell: dict[str, Any] = {key: document[key] for key in ("command", "cwd") if key in document}
+        return HookCall(event, tool="Shell", parameters=shell, session=session)
+    tool, parameters = _text(document, "tool_name"), _object(document.get("tool_input", {}))
+    if name == "beforeMCPExecution":
+        server = _optional(document, "url") or _optional(document, "command")
+        if _MCP_TOOL.fullmatch(tool) is None:
+            raise _invalid("tool_name is no name of a tool")
+        return HookCall(event, server=server, mcp_tool=tool, parameters=parameters, session=session)
+    if tool.startswith(CURSOR_MCP_PREFIX):
+        return HookCall(event, mcp_tool=tool, session=session, elsewhere=True)
+    return HookCall(event, tool=_host_tool(tool), parameters=parameters, session=session, call=call)
+
+
+def _split(name: str) -> tuple[tuple[str, str], ...]:
+    """Every (server, tool) that `mcp__SERVER__TOOL` can mean: both may hold the separator."""
+    parts = name.removeprefix(MCP_PREFIX).split("__")
+    found = (("__".join(parts[:at]), "__".join(parts[at:])) for at in range(1, len(parts)))
+    return tuple((server, tool) for server, tool in found if _UPSTREAM.fullmatch(server) and _MCP_TOOL.fullmatch(tool))
+
+
+def _host_tool(name: str) -> str:
+    if _HOST_TOOL.fullmatch(name) is None:
+        raise _invalid("tool_name is no name of a tool")
+    return name
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        value = load(value.encode(), "tool_input", bytes_max=BYTES_MAX)
+    if not isinstance(value, dict):
+        raise _invalid("tool_input is no JSON object")
+    return value
+
+
+def _text(document: dict[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= SESSION_CHARS_MAX:
+        raise _invalid(f"{key} must be text of 1 to {SESSION_CHARS_MAX} characters")
+    return value
+
+
+def _optional(document: dict[str, Any], key: str) -> str:
+    value = document.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > BYTES_MAX:
+        raise _invalid(f"{key} must be text")
+    return value
+
+
+def _invalid(problem: str) -> ConfigError:
+    return ConfigError(
+        f"this is no input of a hook: {problem}",
+        code="hook_input_invalid",
+        next_step="check that the host is the one that the hook was installed for",
+    )

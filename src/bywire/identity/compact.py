@@ -1,0 +1,75 @@
+"""Compact JWS as text: three parts, each in its one spelling, and JSON that has one reading (RFC 7515, RFC 8725).
+
+What is refused here was never looked at further: no key is chosen and no signature is checked for it.
+"""
+
+import base64
+import binascii
+import json
+from typing import Any, NamedTuple, NoReturn
+
+Members = dict[str, Any]
+
+
+class Compact(NamedTuple):
+    """The three parts of a token as they were sent, base64url."""
+
+    header: str
+    claims: str
+    signature: str
+
+    @property
+    def signed(self) -> bytes:
+        """What the signature covers."""
+        return f"{self.header}.{self.claims}".encode()
+
+
+def split(token: str, bytes_max: int) -> Compact:
+    """The parts of a token. ValueError says in words what is wrong with it."""
+    if len(token) > bytes_max or not token.isascii():
+        raise ValueError("it is too long or not ASCII")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise ValueError("it does not have three parts")
+    return Compact(*parts)
+
+
+def encoded(raw: bytes) -> str:
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def decoded(part: str) -> bytes:
+    """The bytes of a part. ValueError unless it is base64url in its one spelling."""
+    try:
+        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("a part of it is not base64url") from error
+    if encoded(raw) != part:
+        raise ValueError("a part of it is not base64url in its one spelling")
+    return raw
+
+
+def members(raw: bytes) -> Members:
+    """The members of a JSON object. ValueError for anything else, and for what two readers would read differently.
+
+    One reader keeps the first of two equal members and another the last; NaN and infinity are no JSON.
+    """
+    try:
+        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("its header or claims are not of our form") from error
+    if not isinstance(found, dict):
+        raise ValueError("its header or claims are no object")  # noqa: TRY004  one way to refuse what was sent
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Members:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is there twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")

@@ -1,0 +1,199 @@
+"""What an operator lets one agent do, as their YAML says it: actions, each within bounds, and nothing else.
+
+Bounds only take away: what they allow still needs a registration, a contract and everything the shared policy asks
+for. `policy.compile_bounds` makes Rego of them; `config.agent_policy` reads them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Condition, Path, witness
+
+THOUSANDTHS = 1_000
+OPEN_CONNECTION = "open_connection"
+HOURLY, DAILY = "hour", "day"
+ACTIONS = "actions"
+
+
+class Image(msgspec.Struct, frozen=True):
+    """Images with this digest (`sha256:<hex>`), of this repository; empty means any."""
+
+    digest: str = ""
+    repository: str = ""
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether the digest was left open, as examples write it; then it is no image's."""
+        return "..." in self.digest
+
+
+class HostPort(msgspec.Struct, frozen=True):
+    """A host by name, or the names one label below `*.`, and a port."""
+
+    host: str
+    port: int
+
+
+class ParameterBound(msgspec.Struct, frozen=True):
+    """What one parameter (a path of names) must be. A parameter that is not given fails unless `optional`.
+
+    `one_of` holds the values of `equals`, too. `pattern` is anchored; `example` is a value that it matches.
+    """
+
+    path: tuple[str, ...]
+    one_of: tuple[Any, ...] | None = None
+    pattern: str = ""
+    example: str = ""
+    least: float | int | None = None
+    most: float | int | None = None
+    forbidden: bool = False
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path as it is written."""
+        return ".".join(self.path)
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """At most `limit` thousandths of a unit in each hour or day."""
+
+    unit: str
+    period: str
+    limit: int
+
+
+class ActionBounds(msgspec.Struct, frozen=True):
+    """One action. None means that nothing is said about it; `tools` are full names, found from `name`.
+
+    `environments` are those in which the action may be done; where `approval` surely holds, a person's leave stands in
+    for being listed there. A person is asked unless `approval` is surely false.
+    """
+
+    name: str
+    tools: tuple[str, ...] = ()
+    environments: tuple[str, ...] | None = None
+    approval: Condition = Always(value=False)
+    images: tuple[Image, ...] | None = None
+    replicas: int | None = None
+    amount: float | int | None = None
+    currency: str = ""
+    parameters: tuple[ParameterBound, ...] = ()
+    commands: tuple[tuple[str, ...], ...] | None = None
+    egress: tuple[HostPort, ...] | None = None
+    budgets: tuple[Budget, ...] = ()
+
+
+class AgentBounds(msgspec.Struct, frozen=True):
+    """One agent's policy. `budgets` count everything that it does; `source` is the file's name, `digest` its sha256."""
+
+    agent: str
+    actions: tuple[ActionBounds, ...]
+    budgets: tuple[Budget, ...] = ()
+    source: str = ""
+    digest: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """What the catalogue knows of a tool, as far as bounds turn on it."""
+
+    name: str
+    read: bool = False
+    meaning: frozenset[str] = frozenset()
+    units: frozenset[str] = frozenset()
+    parameters: frozenset[str] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it belongs to an upstream."""
+        return "." in self.name
+
+    @property
+    def short(self) -> str:
+        """Its name without the upstream's."""
+        return self.name.partition(".")[2] or self.name
+
+
+def outside_scope(action: ActionBounds) -> dict[Path, Any] | None:
+    """A question whose environment is refused: not listed, and `approval` does not surely lift that; None if none."""
+    for environment in (*ENVIRONMENTS, "elsewhere", None):
+        if environment not in (action.environments or ()):
+            told = witness(action.approval, frozenset({False, None}), {ENVIRONMENT: environment})
+            if told is not None:
+                return told
+    return None
+
+
+class UnresolvedError(Exception):
+    """A name that means no single tool."""
+
+    def __init__(self, index: int, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.index = index
+        self.problem = problem
+        self.remedy = remedy
+
+
+def resolved(bounds: AgentBounds, known: Iterable[Tool]) -> AgentBounds:
+    """The same with each action's tools: the tool of exactly that name, or every connected tool of that bare name.
+
+    A name that is nobody's keeps itself for a tool and leaves a warning. Raises UnresolvedError for a name that is both
+    a built-in and a connected tool's, or for a tool that two actions name.
+    """
+    tools = {tool.name: tool for tool in known}
+    owner: dict[str, str] = {}
+    actions: list[ActionBounds] = []
+    warnings = list(bounds.warnings)
+    for index, action in enumerate(bounds.actions):
+        found = _tools(index, action.name, tools)
+        for name in found:
+            if name in owner:
+                problem = f"{action.name} and {owner[name]} both mean {name}"
+                raise UnresolvedError(index, problem, "write one action for each tool, or name its upstream")
+            owner[name] = action.name
+        actions.append(msgspec.structs.replace(action, tools=found))
+        warnings += _warnings(
+            action, [tools[name] for name in found if name in tools], known=bool(tools.keys() & {*found})
+        )
+    return msgspec.structs.replace(bounds, actions=tuple(actions), warnings=tuple(warnings))
+
+
+def _tools(index: int, name: str, tools: dict[str, Tool]) -> tuple[str, ...]:
+    connected = tuple(sorted(tool.name for tool in tools.values() if tool.is_connected and tool.short == name))
+    if name in tools and connected and "." not in name:
+        candidates = ", ".join((name, *connected))
+        raise UnresolvedError(
+            index, f"{name} is ambiguous: it means {candidates}", f"write the one you mean: {connected[0]}"
+        )
+    return (name,) if name in tools or not connected else connected
+
+
+def _warnings(action: ActionBounds, tools: list[Tool], *, known: bool) -> Iterable[str]:
+    """What in an action can match nothing, as far as the contracts show."""
+    if not known:
+        yield f"{action.name}: no tool has this name yet, so this action allows nothing; connect it, then compile again"
+    wanted = {
+        "image": action.images is not None,
+        "replicas": action.replicas is not None,
+        "amount": action.amount is not None,
+        "currency": bool(action.currency),
+        "command": action.commands is not None,
+    }
+    for tool in tools:
+        missing = sorted(word for word, asked in wanted.items() if asked and word not in tool.meaning)
+        if missing:
+            yield f"{action.name}: the contract of {tool.name} names no {', '.join(missing)}, so every call is denied"
+        if tool.parameters is not None:
+            gone = sorted({bound.path[0] for bound in action.parameters} - tool.parameters)
+            if gone:
+                yield f"{action.name}: {tool.name} has no parameter {', '.join(gone)}"
+        free = sorted({budget.unit for budget in action.budgets} - tool.units - {ACTIONS, "tokens"})
+        if free:
+            yield f"{action.name}: the contract of {tool.name} has no cost in {', '.join(free)}, so nothing is counted"
+        if tool.read and not isinstance(action.approval, Always):
+            yield f"{action.name}: {tool.name} only reads, and nobody approves a read: it is denied where one is needed"
+        if tool.read and action.budgets:
+            yield f"{action.name}: {tool.name} only reads, and reads are not counted"

@@ -1,0 +1,320 @@
+"""An agent's bounds as Rego: `agents/NAME.rego`, which can refuse, ask for a person and count, and never allow.
+
+The text is made of fixed rules and of JSON literals; whatever a name or a text of the YAML holds stays inside quotes.
+Each rule id is `agents.NAME.<word>` with a word of WORDS, and each reason carries its own message and next step.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bywire.policy.agent_bounds import (
+    DAILY,
+    THOUSANDTHS,
+    ActionBounds,
+    AgentBounds,
+    Budget,
+    HostPort,
+    Image,
+    ParameterBound,
+    outside_scope,
+)
+from bywire.policy.condition_rego import ConditionRules, literal, value_at
+from bywire.policy.conditions import Always
+
+MARK = "# Compiled by `bywire policy compile`"
+WORDS = (
+    "tool_not_listed", "environment", "image_not_allowed", "max_replicas", "max_amount", "currency", "parameter",
+    "command", "egress", "budget", "approval_needed",
+)  # fmt: skip
+
+_HEAD = """
+tool := object.get(input, ["action", "tool"], null)
+
+environment := object.get(input, ["action", "environment"], null)
+
+meaning(name) := object.get(input, ["action", "meaning", name], null)
+
+at_most(value, limit) if {
+	is_number(value)
+	value >= 0
+	value <= limit
+}
+"""
+_IMAGES = """
+images_told if {
+	is_array(meaning("images"))
+	count(meaning("images")) > 0
+}
+
+# A tag can be moved; only a digest says which image it is.
+is_pinned(image) if {
+	is_string(image)
+	regex.match("^[^@]+@sha256:[0-9a-f]{64}$", image)
+}
+
+is_of(name, repository) if name == repository
+
+is_of(name, repository) if {
+	startswith(name, concat("", [repository, ":"]))
+	not contains(trim_prefix(name, concat("", [repository, ":"])), "/")
+}
+"""
+_EGRESS = """
+destination(name) := object.get(input, ["action", "destination", name], null)
+
+leads_somewhere if destination("host") != null
+
+hosts_told if is_array(meaning("hosts"))
+"""
+
+
+def compiled(bounds: AgentBounds) -> str:
+    """The module. `bounds` have their tools (`agent_bounds.resolved`)."""
+    module = _Module(bounds)
+    return module.text()
+
+
+class _Module:
+    def __init__(self, bounds: AgentBounds) -> None:
+        self._bounds = bounds
+        self._name = bounds.agent
+
+    def text(self) -> str:
+        """The whole file."""
+        bounds = self._bounds
+        parts = [
+            f"{MARK} from {literal(bounds.source)}, sha256 {bounds.digest}.\n# Edit that file and compile it again.",
+            f"package bywire.agents[{literal(self._name)}]",
+            _HEAD.strip(),
+            f"listed := {literal(sorted(self._tools()))}",
+            self._listed(),
+        ]
+        if any(action.images is not None for action in bounds.actions):
+            parts.append(_IMAGES.strip())
+        if any(action.egress is not None for action in bounds.actions):
+            parts.append(_EGRESS.strip())
+        parts += self._budgets(bounds.budgets)
+        for number, action in enumerate(bounds.actions, 1):
+            parts += self._action(number, action)
+        return "\n\n".join(parts) + "\n"
+
+    def _tools(self) -> list[str]:
+        return [tool for action in self._bounds.actions for tool in action.tools]
+
+    def _reason(self, word: str, facts: dict[str, str], message: str, next_step: str) -> str:
+        """`facts` are expressions; the two sentences are texts."""
+        told = {"tool": "tool", **facts, "message": literal(message), "next_step": literal(next_step)}
+        inside = ", ".join(f"{literal(name)}: {value}" for name, value in told.items())
+        return f'{{"rule": {literal(f"agents.{self._name}.{word}")}, "facts": {{{inside}}}}}'
+
+    def _deny(self, word: str, facts: dict[str, str], message: str, next_step: str, body: list[str]) -> str:
+        return _set("deny", self._reason(word, facts, message, next_step), body)
+
+    def _listed(self) -> str:
+        message = f"the policy of {self._name} does not list this tool"
+        next_step = f"have the operator list it in agent-policies/{self._bounds.source}"
+        return self._deny("tool_not_listed", {"listed": "listed"}, message, next_step, ["not tool in listed"])
+
+    def _budgets(self, budgets: tuple[Budget, ...]) -> Iterator[str]:
+        """What everything that the agent does is counted against."""
+        for budget in budgets:
+            yield _set("debits", self._debit(budget), ["tool in listed"])
+        daily = [budget for budget in budgets if budget.period == DAILY]
+        if daily:
+            yield 'usage := object.get(input, ["state", "usage"], [])'
+        for budget in daily:
+            whole, rest = divmod(budget.limit, THOUSANDTHS)
+            per_day = f"{literal(budget.limit / THOUSANDTHS if rest else whole)} {budget.unit}"
+            yield self._deny(
+                "budget",
+                {
+                    "unit": literal(budget.unit),
+                    "observed": "observed",
+                    "asked": "asked",
+                    "limit": literal(budget.limit),
+                },
+                f"this would exceed the daily budget of {per_day} (observed, asked and limit are thousandths)",
+                "ask for less, wait for the next day, or have the operator raise the budget",
+                [
+                    "tool in listed",
+                    "is_array(usage)",
+                    "some item in usage",
+                    "is_object(item)",
+                    f'object.get(item, "unit", null) == {literal(budget.unit)}',
+                    f'object.get(item, "period", null) == {literal(DAILY)}',
+                    'observed := object.get(item, "observed", null)',
+                    'asked := object.get(item, "asked", null)',
+                    f"not leaves_room(observed, asked, {budget.limit})",
+                ],
+            )
+        if daily:
+            yield (
+                "leaves_room(observed, asked, limit) if {\n\tis_number(observed)\n\tis_number(asked)\n\tasked >= 0\n"
+                "\tobserved + asked <= limit\n}"
+            )
+
+    def _debit(self, budget: Budget, tool: str = "") -> str:
+        because = f"agents.{self._name}.budget"
+        fields: dict[str, Any] = {
+            "unit": budget.unit,
+            "period": budget.period,
+            "limit": budget.limit,
+            "because": because,
+        }
+        return literal(fields | ({"tool": tool} if tool else {}))
+
+    def _action(self, number: int, action: ActionBounds) -> Iterator[str]:
+        guard = f"is_{number}"
+        yield f"# {literal(action.name)}\n{guard} if tool in {literal(list(action.tools))}"
+        yield from self._approval(number, action)
+        if action.images is not None:
+            yield from self._images(number, action.images)
+        if action.replicas is not None:
+            yield self._at_most("max_replicas", guard, "replicas", action.replicas)
+        if action.amount is not None:
+            yield self._at_most("max_amount", guard, "amount", action.amount)
+        if action.currency:
+            yield self._deny(
+                "currency", {"currency": 'meaning("currency")', "allowed": literal(action.currency)},
+                f"amounts are in {action.currency}", f"send the amount in {action.currency}",
+                [guard, f'not meaning("currency") == {literal(action.currency)}'],
+            )  # fmt: skip
+        for place, bound in enumerate(action.parameters, 1):
+            yield from self._parameter(f"parameter_{number}_{place}", guard, bound)
+        if action.commands is not None:
+            yield from self._commands(number, action.commands)
+        if action.egress is not None:
+            yield from self._egress(number, action.egress)
+        for budget in action.budgets:
+            for tool in action.tools:
+                yield _set("debits", self._debit(budget, tool), [f"tool == {literal(tool)}"])
+
+    def _approval(self, number: int, action: ActionBounds) -> Iterator[str]:
+        """The environments in which nobody is asked, and when somebody is."""
+        guard, rules = f"is_{number}", ConditionRules(f"asks_{number}")
+        asks, lifts = [guard], []
+        is_scoped = action.environments is not None and outside_scope(action) is not None
+        if not isinstance(action.approval, Always):
+            asks.append(f"not {rules.name(action.approval, holds=False)}")
+            lifts += [f"not {rules.name(action.approval, holds=True)}"] if is_scoped else []
+        yield from rules.rules
+        if action.approval != Always(value=False):
+            message = "the policy of this agent asks for a person's approval here"
+            next_step = "bywire approvals list, then bywire approvals approve ID"
+            facts = {"environment": "environment"}
+            yield _set("approval", self._reason("approval_needed", facts, message, next_step), asks)
+        if is_scoped:
+            listed = literal(list(action.environments or ()))
+            yield self._deny(
+                "environment",
+                {"environment": "environment", "allowed": listed},
+                f"this agent may do this in {', '.join(action.environments or ())} only",
+                "use one of these environments, or have the operator ask for approval where this is needed",
+                [guard, f"not environment in {listed}", *lifts],
+            )
+
+    def _images(self, number: int, images: tuple[Image, ...]) -> Iterator[str]:
+        guard, told = f"is_{number}", literal([image.digest or image.repository for image in images])
+        message, next_step = "this image is not one of the allowed ones", "use an allowed image, named by its digest"
+        yield self._deny(
+            "image_not_allowed", {"image": "image", "allowed": told}, message, next_step,
+            [guard, "images_told", 'some image in meaning("images")', f"not image_{number}(image)"],
+        )  # fmt: skip
+        yield self._deny(
+            "image_not_allowed", {"image": 'meaning("images")', "allowed": told}, "no image was told",
+            "name the image by its digest; the tool's contract must say which parameter it is",
+            [guard, "not images_told"],
+        )  # fmt: skip
+        for image in images:
+            body = ["is_pinned(image)", 'parts := split(image, "@")']
+            body += [f"parts[1] == {literal(image.digest)}"] if image.digest else []
+            body += [f"is_of(parts[0], {literal(image.repository)})"] if image.repository else []
+            yield _rule(f"image_{number}(image)", body)
+
+    def _at_most(self, word: str, guard: str, name: str, limit: float) -> str:
+        return self._deny(
+            word, {name: f"meaning({literal(name)})", "limit": literal(limit)},
+            f"{name} must be told, and be at most {literal(limit)}", f"ask for at most {literal(limit)}",
+            [guard, f"not at_most(meaning({literal(name)}), {literal(limit)})"],
+        )  # fmt: skip
+
+    def _parameter(self, rule: str, guard: str, bound: ParameterBound) -> Iterator[str]:
+        value = value_at(("action", "parameters", *bound.path))
+        must = _in_words(bound)
+        yield self._deny(
+            "parameter", {"parameter": literal(bound.name), "must": literal(must)},
+            f"{bound.name} must {must}", "leave it out" if bound.forbidden else f"send a {bound.name} that does",
+            [guard, f"not {rule}"],
+        )  # fmt: skip
+        if bound.forbidden or bound.optional:
+            yield _rule(rule, [f"{value} == null"])
+        if bound.forbidden:
+            return
+        body = [f"value := {value}", "value != null"]
+        if bound.one_of is not None:
+            body.append(f"value in {literal(list(bound.one_of))}")
+        if bound.pattern:
+            body += ["is_string(value)", f"regex.match({literal(bound.pattern)}, value)"]
+        if bound.least is not None or bound.most is not None:
+            body.append("is_number(value)")
+        body += [f"value >= {literal(bound.least)}"] if bound.least is not None else []
+        body += [f"value <= {literal(bound.most)}"] if bound.most is not None else []
+        yield _rule(rule, body)
+
+    def _commands(self, number: int, commands: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+        told = literal([" ".join(command) for command in commands])
+        yield self._deny(
+            "command", {"command": 'meaning("command")', "allowed": told},
+            "this command is not one of the allowed ones", "use an allowed command",
+            [f"is_{number}", f"not command_{number}"],
+        )  # fmt: skip
+        for command in commands:
+            begins = f'array.slice(meaning("command"), 0, {len(command)}) == {literal(list(command))}'
+            yield _rule(f"command_{number}", ['is_array(meaning("command"))', begins])
+
+    def _egress(self, number: int, egress: tuple[HostPort, ...]) -> Iterator[str]:
+        guard, told = f"is_{number}", literal([f"{place.host}:{place.port}" for place in egress])
+        message, next_step = "this leads to a host that is not listed", "use a listed host and port"
+        yield self._deny(
+            "egress", {"host": "host", "allowed": told}, message, next_step,
+            [guard, "leads_somewhere", 'host := destination("host")', f'not leads_{number}(host, destination("port"))'],
+        )  # fmt: skip
+        yield self._deny(
+            "egress", {"host": "host", "allowed": told}, message, next_step,
+            [guard, "hosts_told", 'some host in meaning("hosts")', f"not names_{number}(host)"],
+        )  # fmt: skip
+        yield self._deny(
+            "egress", {"allowed": told}, "nobody said where this leads, so it leads nowhere", next_step,
+            [guard, "not leads_somewhere", "not hosts_told"],
+        )  # fmt: skip
+        for place in egress:
+            body = ["is_string(host)", *_host(place.host)]
+            yield _rule(f"names_{number}(host)", body)
+            yield _rule(f"leads_{number}(host, port)", [f"port == {place.port}", *body])
+
+
+def _host(host: str) -> list[str]:
+    if not host.startswith("*."):
+        return [f"lower(host) == {literal(host)}"]
+    return [f"endswith(lower(host), {literal(host[1:])})", f'count(split(host, ".")) == {host.count(".") + 1}']
+
+
+def _in_words(bound: ParameterBound) -> str:
+    if bound.forbidden:
+        return "not be given"
+    choices = ", ".join(map(literal, bound.one_of or ()))
+    said = [f"be {'one of ' if len(bound.one_of) > 1 else ''}{choices}"] if bound.one_of else []
+    said += [f"match {bound.pattern}"] if bound.pattern else []
+    said += [f"be at least {literal(bound.least)}"] if bound.least is not None else []
+    said += [f"be at most {literal(bound.most)}"] if bound.most is not None else []
+    return " and ".join(said)
+
+
+def _set(name: str, member: str, body: list[str]) -> str:
+    return _rule(f"{name} contains {member}", body)
+
+
+def _rule(head: str, body: list[str]) -> str:
+    if len(body) == 1:
+        return f"{head} if {body[0]}"
+    return f"{head} if {{\n" + "\n".join(f"\t{line}" for line in body) + "\n}"

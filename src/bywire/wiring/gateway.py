@@ -1,0 +1,233 @@
+"""The gateway of one workspace: what every surface calls, with the same answer for all of them.
+
+Surfaces hand over a token and an `Ask` and get an `Answered`; they neither know the door nor what a refusal looks like.
+Nothing raises: what went wrong is in the payload, and nothing that went wrong was allowed.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from bywire.adapters.clock import elapsed_ns
+from bywire.adapters.trace_ids import begun
+from bywire.gateway.contract import Catalogue, Contract
+from bywire.identity.session import Session
+from bywire.model.action import ActionRequest
+from bywire.model.ask import Answered, Ask, Observer
+from bywire.model.decision import Outcome, OutcomeStatus
+from bywire.model.gateway import GatewayConfig
+from bywire.model.principal import Principal
+from bywire.model.trace_context import PASSED_ON
+from bywire.wiring import payload
+from bywire.wiring.catalogue import place_of
+from bywire.wiring.channels import ApprovalChannels
+from bywire.wiring.door import Joined
+from bywire.wiring.listing import could_be_allowed
+from bywire.wiring.observing import Seen, record_of
+from bywire.wiring.telemetry import Telemetry
+from bywire.wiring.workspace import Workspace
+
+T = TypeVar("T")
+
+PRINCIPALS_MAX = 1_024
+
+
+class BusyError(Exception):
+    """Every place in the queue is taken."""
+
+
+class Gateway:
+    """One workspace's gateway. Thread-safe as far as the door is; close it before its workspace.
+
+    Raises ConfigError for the first fault of gateway.yaml or a contract file: what is served is what is written.
+    """
+
+    def __init__(self, workspace: Workspace, settings: GatewayConfig, observers: Sequence[Observer] = ()) -> None:
+        self.workspace = workspace
+        self.settings = settings
+        self.joined = Joined(workspace, settings)
+        if self.joined.faults:
+            raise self.joined.faults[0]
+        self.catalogue: Catalogue = self.joined.catalogue
+        self.channels = ApprovalChannels(workspace, settings, self.joined.standing)
+        self.telemetry = Telemetry(workspace, settings)
+        self.observers = (*observers, self.telemetry) if self.telemetry.is_on else tuple(observers)
+        self._sessions: dict[str, Session] = {}
+        limits = settings.limits
+        self.pool = ThreadPoolExecutor(limits.calls_in_flight, thread_name_prefix="bywire-call")
+        self._places = threading.BoundedSemaphore(limits.calls_in_flight + limits.calls_waiting)
+
+    def call(self, token: str, ask: Ask) -> Answered:
+        """Ask for one action; blocks until it was carried out, refused, or waits for a person."""
+        return self._answer(token, ask, lambda: self.joined.door.call(token, self._leased(ask)))
+
+    def advise(self, token: str, ask: Ask) -> Answered:
+        """What the answer would be; authorises nothing (RULES 10)."""
+        return self._answer(token, ask, lambda: self.joined.door.advise(token, self.request(ask)))
+
+    def permit(self, token: str, ask: Ask, *, exact: bool = False) -> Answered:
+        """As `call`, but the caller carries it out: the intent is durable, and its outcome unknown until reported.
+
+        `exact`: the caller cannot replace parameters, so what the policy would change is refused instead.
+        """
+        return self._answer(token, ask, lambda: self.joined.door.permit(token, self._leased(ask), exact=exact))
+
+    def report(self, token: str, intent: str, status: str, result: dict[str, Any]) -> Answered:
+        """How a permitted action ended, from the principal it was permitted to."""
+        ask = Ask(tool=tool_of(intent), parameters={}, key=key_of(intent), surface="api")
+        return self._answer(token, ask, lambda: self.joined.door.report(token, intent, status, result))
+
+    def visible(self, token: str, upstream: str) -> tuple[Contract, ...]:
+        """The tools of an upstream (of the built-in ones for "") that this principal could ever be allowed, by name.
+
+        Raises EvidenceError (not authenticated).
+        """
+        registration = self.joined.standing.registration(self.session(token).principal.id)
+        if registration is None:
+            return ()
+        bundle, environment = self.workspace.bundle(), self.workspace.operator.environment
+        found = (self.catalogue.find(name) for name in self.catalogue.names() if upstream_of(name) == upstream)
+        return tuple(one for one in found if one and could_be_allowed(one, registration, bundle, environment))
+
+    def session(self, token: str) -> Session:
+        """The open session that a token stands for. Raises EvidenceError."""
+        workspace = self.workspace
+        session_id = workspace.sessions.session_of(token, workspace.clock.now_ms())
+        return workspace.state.snapshot(session_id, workspace.operator.service).session
+
+    def principal(self, token: str) -> Principal:
+        """Whom a token stands for, which never changes: remembered, so that it says nothing of its validity now.
+
+        Raises EvidenceError for one that was never valid.
+        """
+        return self._remembered(token).principal
+
+    def _remembered(self, token: str) -> Session:
+        """The session as it was when its token was first seen: whose it is and of which run never changes."""
+        known = self._sessions.get(token)
+        if known is None:
+            known = self.session(token)
+            if len(self._sessions) >= PRINCIPALS_MAX:
+                self._sessions.clear()
+            self._sessions[token] = known
+        return known
+
+    def approval_expires_ms(self, approval_id: str) -> int:
+        """Until when an approval can be given or used, in ms since the epoch."""
+        row = self.workspace.approvals.row(approval_id)
+        return row.expires_ms if row is not None else 0
+
+    def close(self) -> None:
+        """Let calls under way end; none begins any more."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.joined.close()
+        self.telemetry.close()
+
+    async def acall(self, token: str, ask: Ask) -> Answered:
+        """`call` in the pool. When the caller goes away meanwhile, what began is carried out and settled."""
+        try:
+            return await self.run(lambda: self.call(token, ask))
+        except BusyError:
+            return refused_busy(ask)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """`work` in the pool, behind at most `calls_waiting` others. Raises BusyError."""
+        if not self._places.acquire(blocking=False):
+            raise BusyError
+        future = self.pool.submit(work)
+        future.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(future)
+
+    def request(self, ask: Ask) -> ActionRequest:
+        """What is asked of the door: service and environment are the contract's or ours, never the agent's."""
+        service, environment = place_of(self.catalogue, ask.tool, ask.parameters, self.workspace.operator)
+        return ActionRequest(
+            tool=ask.tool,
+            service=service,
+            environment=environment,
+            parameters=ask.parameters,
+            idempotency_key=ask.key,
+            evidence=tuple(sorted(ask.evidence)),
+            plan=ask.plan,
+            change=ask.change,
+            dry_run=ask.dry_run,
+            tokens=ask.tokens,
+            destination=ask.destination,
+        )
+
+    def _leased(self, ask: Ask) -> ActionRequest:
+        """As `request`. This process outlives many leases, its own too: a write goes out under the newest."""
+        contract = self.catalogue.find(ask.tool)
+        if contract is None or not contract.read:
+            self.workspace.follow_lease()
+        return self.request(ask)
+
+    def _answer(self, token: str, ask: Ask, work: Callable[[], Outcome]) -> Answered:
+        if self.observers:
+            return self._observed(token, ask, work)
+        return self._answered(ask, work)
+
+    def _answered(self, ask: Ask, work: Callable[[], Outcome]) -> Answered:
+        try:
+            outcome = work()
+            said = payload.of_outcome(outcome, key=ask.key, public_url=self.settings.url)
+        except Exception as error:  # noqa: BLE001  the rim: whatever broke allowed nothing, and the caller is told so
+            outcome = Outcome(status=OutcomeStatus.FAILED, action_digest="", decision=None)
+            said = payload.of_error(error, key=ask.key)
+        return Answered(outcome=outcome, payload=said, tool=ask.tool)
+
+    def _observed(self, token: str, ask: Ask, work: Callable[[], Outcome]) -> Answered:
+        started_ms, began, span = self.workspace.clock.now_ms(), elapsed_ns(), str(begun(ask.trace))
+        watch = self.joined.watch
+        watch.start()
+        passed_on = PASSED_ON.set(span)
+        try:
+            answered = self._answered(ask, work)
+        finally:
+            PASSED_ON.reset(passed_on)
+        durations = watch.read(elapsed_ns() - began)
+        try:
+            self._observe(token, ask, answered, started_ms, durations, span)
+        except Exception:  # noqa: BLE001  what was answered stands, whether or not it could be told; counted
+            self.telemetry.failures += 1
+        return answered
+
+    def _observe(
+        self, token: str, ask: Ask, answered: Answered, started_ms: int, durations: dict[str, int], span: str
+    ) -> None:
+        session = None if answered.code == payload.UNAUTHENTICATED else self._remembered(token)
+        seen = Seen(
+            session=session,
+            team=self.settings.budgets.team_of(session.principal.id) if session is not None else "",
+            started_ms=started_ms,
+            duration_ns=durations,
+            span=span,
+            arguments=self.telemetry.arguments(ask.parameters),
+        )
+        record = record_of(ask, answered, seen, self.catalogue, self.workspace.operator)
+        for observer in self.observers:
+            observer.observed(record)
+
+
+def refused_busy(ask: Ask) -> Answered:
+    """The answer to a call that found no place in the queue."""
+    outcome = Outcome(status=OutcomeStatus.FAILED, action_digest="", decision=None, error={"code": payload.BUSY})
+    return Answered(outcome=outcome, payload=payload.busy(ask.key), tool=ask.tool)
+
+
+def upstream_of(tool: str) -> str:
+    """The upstream of a connected tool's name; empty for a built-in one."""
+    front, dot, _ = tool.partition(".")
+    return front if dot else ""
+
+
+def tool_of(intent: str) -> str:
+    """The tool in an intent's key, `PRINCIPAL|TOOL|KEY`."""
+    return intent.split("|", 2)[1] if intent.count("|") >= 2 else ""
+
+
+def key_of(intent: str) -> str:
+    """The caller's part of an intent's key."""
+    return intent.split("|", 2)[2] if intent.count("|") >= 2 else ""

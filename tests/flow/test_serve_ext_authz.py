@@ -1,0 +1,93 @@
+"""Envoy's check, as Envoy sends it: the client's method, path, Host and headers below a prefix."""
+
+import pytest
+from serving import prepared, served
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    scene = prepared(tmp_path_factory.mktemp("envoy") / "scene", upstream_url="http://shop.example:8080")
+    with served(scene) as running:
+        yield running
+    scene.close()
+
+
+def check(gateway, method, path, *, host="shop.example", body=None, **headers):
+    sent = {"host": host, "x-envoy-auth-partial-body": "false", "content-length": str(len(body or b""))} | headers
+    return gateway.send(method, path, body, headers={name.replace("_", "-"): value for name, value in sent.items()})
+
+
+@pytest.mark.parametrize("path", ["/ext_authz/route/shop/orders?limit=3", "/ext_authz/host/orders?limit=3"])
+def test_an_allowed_request_goes_on_without_its_token(gateway, path):
+    answer = check(gateway, "GET", path)
+    assert answer.status == 200, answer
+    assert answer.headers["x-envoy-auth-headers-to-remove"] == "authorization"
+    assert answer.headers["x-bywire-decision-id"]
+    assert "x-bywire-intent" not in answer.headers
+
+
+def test_an_allowed_write_names_its_intent_and_a_retry_is_no_second_permit(gateway):
+    path = "/ext_authz/route/shop/jobs/a/restart"
+    answer = check(gateway, "POST", path, body=b"", x_request_id="e-1")
+    assert answer.status == 200, answer
+    intent = answer.headers["x-bywire-intent"]
+    assert gateway.gateway.workspace.journal.find(intent).state == "intended"
+    again = check(gateway, "POST", path, body=b"", x_request_id="e-1")
+    assert (again.status, again.code) == (504, "outcome_unknown")
+
+
+def test_what_needs_a_person_does_not_go_on(gateway):
+    body = b'{"version": "7"}'
+    answer = check(gateway, "POST", "/ext_authz/host/deploy", body=body, x_request_id="e-2")
+    assert (answer.status, answer.code) == (403, "approval_needed")
+
+
+def test_a_request_that_is_no_tool_does_not_go_on(gateway):
+    answer = check(gateway, "DELETE", "/ext_authz/host/orders")
+    assert (answer.status, answer.code) == (403, "unknown_tool")
+
+
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [
+        ("/ext_authz/host/orders", "other.example"),
+        ("/ext_authz/route/other/orders", "shop.example"),
+        ("/ext_authz/orders", "shop.example"),
+        ("/ext_authz/host/shop/orders", "other.example"),
+        ("/ext_authz/hostile/orders", "shop.example"),
+    ],
+)
+def test_an_upstream_that_is_not_ours_is_refused(gateway, path, host):
+    answer = check(gateway, "GET", path, host=host)
+    assert (answer.status, answer.code) == (403, "unknown_tool")
+
+
+def test_a_body_that_envoy_holds_back_is_refused(gateway):
+    for value in ("true", "", "False"):
+        answer = check(gateway, "POST", "/ext_authz/host/deploy", body=b"{}", x_envoy_auth_partial_body=value)
+        assert (answer.status, answer.code) == (413, "invalid_parameters")
+
+
+def test_without_a_token_nothing_is_checked_whatever_the_host(gateway):
+    answer = gateway.send("GET", "/ext_authz/host/orders", token="", headers={"host": "shop.example"})
+    assert (answer.status, answer.code) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ext_authz/host/orders/../deploy",
+        "/ext_authz/host//orders",
+        "/ext_authz/host/%2e%2e/orders",
+        "/ext_authz/host/orders;x",
+        "/ext_authz/host/orders?limit=1&limit=2",
+        "/ext_authz/%72oute/shop/orders",
+    ],
+)
+def test_a_path_with_two_readings_does_not_go_on(gateway, path):
+    assert check(gateway, "GET", path).status in {400, 403}
+
+
+def test_another_request_in_a_header_does_not_go_on(gateway):
+    answer = check(gateway, "GET", "/ext_authz/host/orders", x_http_method_override="DELETE")
+    assert (answer.status, answer.code) == (400, "invalid_parameters")

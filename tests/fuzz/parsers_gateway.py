@@ -1,0 +1,58 @@
+"""What reaches the gateway from outside: gateway.yaml, and bodies and questions over HTTP."""
+
+from typing import Any
+
+from registry import Parser, parser
+
+GATEWAY = {
+    "version": 1,
+    "listen": {"host": "127.0.0.1", "port": 8750, "egress_port": 8751},
+    "public_url": "https://bywire.example/gateway",
+    "hosts": ["bywire.internal:8750"],
+    "limits": {"body_bytes": 65536, "calls_in_flight": 4},
+    "upstreams": [
+        {"name": "shop", "kind": "http", "url": "https://api.example/v1", "environment": "staging", "service": "shop"},
+        {"name": "tools", "kind": "mcp", "command": ["python", "-m", "tools"], "timeout_seconds": 5},
+    ],
+    "budgets": [{"scope": "agent:x", "unit": "tokens", "per_day": 10}],
+    "teams": {"web": ["agent:x"]},
+}
+QUESTION = {
+    "subject": {"type": "agent", "id": "fixer"},
+    "action": {"name": "shop.list"},
+    "resource": {"type": "tool", "id": "shop.list", "properties": {"limit": 1}},
+    "context": {"parameters": {"limit": 1}, "key": "k", "binding_token": "ap-1.00"},
+}
+
+
+@parser("config/gateway_config.py:parse")
+def _() -> Parser:
+    from bywire.config.gateway_config import parse
+
+    return Parser(lambda value: parse(value, "gateway.yaml"), (GATEWAY,), "value")
+
+
+@parser("api/reading.py:decoded")
+def _() -> Parser:
+    from bywire.api.decisions import AskBody
+    from bywire.api.errors import RefusedError
+    from bywire.api.reading import decoded
+
+    return Parser(
+        lambda body: decoded(body, AskBody), ({"tool": "t", "parameters": {"a": [1]}},), "json", (RefusedError,)
+    )
+
+
+@parser("api/authzen_answer.py:parameters_of")
+def _() -> Parser:
+    from bywire.api.authzen import _read
+    from bywire.api.authzen_answer import parameters_of, question_hash
+    from bywire.api.errors import RefusedError
+    from bywire.api.reading import decoded
+    from bywire.model.errors import EvidenceError
+
+    def call(body: bytes) -> Any:
+        document = decoded(body, dict[str, Any])
+        return parameters_of(_read(document)), question_hash(document)
+
+    return Parser(call, (QUESTION,), "json", (RefusedError, EvidenceError))

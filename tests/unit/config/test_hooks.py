@@ -1,0 +1,172 @@
+"""Hooks: what hosts send, what they are answered, and their configuration files."""
+
+import json
+
+import pytest
+
+from bywire.config.hook_answers import ALLOW, ASK, DENY, Verdict, answer, blocked
+from bywire.config.hook_files import EVENTS, with_hook, without_hook
+from bywire.config.hook_input import AFTER, BEFORE, BYTES_MAX, FAILED, OTHER, parse_hook_input
+from bywire.model.errors import ConfigError
+
+CLAUDE = {
+    "session_id": "s-1",
+    "hook_event_name": "PreToolUse",
+    "tool_name": "Bash",
+    "tool_input": {"command": "ls"},
+    "tool_use_id": "toolu_1",
+    "cwd": "/work",
+    "transcript_path": "/t",
+}
+CURSOR = {"conversation_id": "c-1", "generation_id": "g", "hook_event_name": "preToolUse", "tool_use_id": "t-1"}
+
+
+def read(document, host="claude-code"):
+    return parse_hook_input(json.dumps(document).encode(), host)
+
+
+def test_a_call_is_read():
+    call = read(CLAUDE)
+    assert (call.event, call.tool, call.parameters, call.call) == (BEFORE, "Bash", {"command": "ls"}, "toolu_1")
+    assert read({**CLAUDE, "hook_event_name": "PostToolUse"}).event == AFTER
+    assert read({**CLAUDE, "hook_event_name": "PostToolUseFailure"}).event == FAILED
+    assert read({**CLAUDE, "hook_event_name": "Stop"}).event == OTHER
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates"),
+    [
+        ("mcp__github__merge_pull_request", (("github", "merge_pull_request"),)),
+        ("mcp__a__b__c", (("a", "b__c"),)),
+        ("mcp__a-b__c__d__e", (("a-b", "c__d__e"),)),
+        ("mcp__a__", ()),
+        ("mcp____b", ()),
+        ("mcp__GitHub__x", ()),
+        ("mcp__a.b__x", ()),
+        ("mcp__x", ()),
+    ],
+)
+def test_servers_and_tools_are_told_apart(name, candidates):
+    assert read({**CLAUDE, "tool_name": name}).candidates == candidates
+
+
+def test_session_and_call_name_the_run_and_the_key_and_nothing_else_does():
+    plain = read(CLAUDE)
+    claimed = read(
+        {**CLAUDE, "agent_id": "agent:admin", "agent_type": "root", "principal": "person:dana", "cwd": "/etc"}
+    )
+    assert claimed == plain
+    assert plain.key("claude-code") == claimed.key("claude-code")
+    assert plain.key("claude-code") != read({**CLAUDE, "session_id": "s-2"}).key("claude-code")
+    assert plain.key("claude-code") != plain.key("codex")
+    assert plain.run("claude-code") != read({**CLAUDE, "session_id": "s-2"}).run("claude-code")
+    assert "|" not in read({**CLAUDE, "session_id": "a|b|c", "tool_use_id": "x|y"}).key("codex")
+
+
+def test_cursor_s_events():
+    shell = read({**CURSOR, "hook_event_name": "beforeShellExecution", "command": "ls", "cwd": "/w"}, "cursor")
+    assert (shell.tool, shell.parameters, shell.call) == ("Shell", {"command": "ls", "cwd": "/w"}, "")
+    server = {**CURSOR, "hook_event_name": "beforeMCPExecution", "tool_name": "merge", "tool_input": '{"a": 1}'}
+    call = read({**server, "command": "npx server"}, "cursor")
+    assert (call.server, call.mcp_tool, call.parameters) == ("npx server", "merge", {"a": 1})
+    assert read({**CURSOR, "tool_name": "MCP:merge", "tool_input": {}}, "cursor").elsewhere
+    assert read({**CURSOR, "tool_name": "Shell", "tool_input": {"command": "ls"}}, "cursor").tool == "Shell"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"no json", b"[]", b'"x"', b"null", b"{}", b'{"hook_event_name": 1}', b"\xff\xfe", b"{" * 100,
+        b'{"hook_event_name": "PreToolUse", "hook_event_name": "Stop"}',
+        b" " * (BYTES_MAX + 1),
+        *(json.dumps({**CLAUDE, **change}).encode() for change in (
+            {"tool_name": "github.merge"}, {"tool_name": "a b"}, {"tool_name": ""}, {"tool_name": None},
+            {"tool_name": "x" * 300}, {"tool_name": "../Bash"}, {"tool_input": []}, {"tool_input": "ls"},
+            {"tool_input": None}, {"tool_input": 3}, {"tool_input": '"x"'}, {"session_id": ""}, {"session_id": 1},
+            {"session_id": "s" * 300}, {"tool_use_id": 7},
+        )),
+    ],
+)  # fmt: skip
+def test_what_is_no_input_of_a_hook_is_refused(data):
+    with pytest.raises(ConfigError):
+        parse_hook_input(data, "claude-code")
+
+
+@pytest.mark.parametrize(
+    ("host", "effect", "decide", "said"),
+    [
+        ("claude-code", ALLOW, False, ""),
+        ("claude-code", ALLOW, True, "allow"),
+        ("claude-code", ASK, False, "ask"),
+        ("claude-code", DENY, False, "deny"),
+        ("codex", ALLOW, False, ""),
+        ("codex", ALLOW, True, ""),
+        ("codex", ASK, False, "deny"),
+        ("codex", DENY, True, "deny"),
+        ("cursor", ALLOW, False, "allow"),
+        ("cursor", ASK, False, "deny"),
+        ("cursor", DENY, False, "deny"),
+    ],
+)
+def test_each_host_is_answered_in_its_own_words(host, effect, decide, said):
+    reply = answer(host, Verdict(effect, "why\x1b[31m\nnot"), decide=decide)
+    assert (reply.code, reply.err) == (0, "")
+    if not said:
+        assert reply.out == ""
+        return
+    document = json.loads(reply.out)
+    if host == "cursor":
+        assert document["permission"] == said
+        assert ("agent_message" in document) == (said != "allow")
+    else:
+        inner = document["hookSpecificOutput"]
+        assert (inner["hookEventName"], inner["permissionDecision"]) == ("PreToolUse", said)
+        assert inner.get("permissionDecisionReason", "why?[31m not") == "why?[31m not"
+
+
+def test_a_failure_of_our_own_blocks():
+    assert blocked("broken").code == 2
+
+
+OTHERS = {
+    "model": "x",
+    "hooks": {
+        "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "./lint.sh"}]}],
+        "Stop": [{"hooks": [{"type": "command", "command": "say 'bywire hook claude-code'"}]}],
+    },
+}
+COMMAND = "/usr/bin/bywire --repo /r hook claude-code --as bot"
+
+
+def test_other_hooks_and_settings_stay():
+    once = with_hook(OTHERS, "claude-code", COMMAND)
+    assert once["model"] == "x"
+    assert once["hooks"]["Stop"] == OTHERS["hooks"]["Stop"]
+    assert once["hooks"]["PreToolUse"][0] == OTHERS["hooks"]["PreToolUse"][0]
+    assert with_hook(once, "claude-code", COMMAND) == once
+    moved = with_hook(once, "claude-code", COMMAND.replace("bot", "other"))
+    assert json.dumps(moved).count("hook claude-code --as") == len(EVENTS["claude-code"])
+    assert without_hook(moved, "claude-code") == OTHERS
+
+
+def test_one_of_ours_beside_another_s_in_one_entry_goes_alone():
+    shared = {"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"command": COMMAND}, {"command": "x"}]}]}}
+    assert without_hook(shared, "claude-code") == {
+        "hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"command": "x"}]}]}
+    }
+
+
+@pytest.mark.parametrize("host", EVENTS)
+def test_put_in_and_taken_out_nothing_is_left(host):
+    found = with_hook({}, host, COMMAND.replace("claude-code", host))
+    assert set(found["hooks"]) == set(EVENTS[host])
+    left = without_hook(found, host)
+    assert left == ({"version": 1} if host == "cursor" else {})
+    if host == "cursor":
+        assert all(entry["failClosed"] is True for entries in found["hooks"].values() for entry in entries)
+
+
+@pytest.mark.parametrize("document", [[], "x", {"hooks": []}, {"hooks": {"PreToolUse": {}}}, None])
+def test_a_layout_that_nobody_knows_is_left_alone(document):
+    with pytest.raises(ConfigError):
+        with_hook(document, "claude-code", COMMAND)

@@ -1,0 +1,158 @@
+"""Shipped contract packs: closed, bounded, never too kind; and what servers publish, by name and digest."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from bywire.config import contract_files
+from bywire.config.packs import HOST, HOSTS, HTTP, KINDS, MCP, narrows
+from bywire.wiring.packs import pack, packs
+
+PUBLISHED = json.loads((Path(__file__).parents[2] / "conformance" / "published_tools.json").read_text())
+COUNTS = {
+    "argocd": 15, "claude-code": 29, "codex": 4, "cursor": 13, "github": 117, "github-rest": 49, "gitlab-rest": 48,
+    "grafana": 100, "kubernetes": 23,
+}  # fmt: skip
+DESTRUCTIVE = (
+    "create", "delete", "remove", "update", "merge", "push", "write", "scale", "sync", "run_", "exec", "install",
+    "uninstall", "dispatch", "cancel", "rerun", "retry", "play", "stop_", "set_", "put_", "approve", "protect",
+    "unprotect", "fork", "apply", "trigger", "drop", "assign",
+)  # fmt: skip
+# Their names hold such a word, and they look.
+LOOKS = ("get_", "list_", "search_", "find_", "describe_", "check_")
+HIGH = {
+    "github": ("merge_pull_request", "push_files", "create_or_update_file", "delete_file", "actions_run_trigger"),
+    "github-rest": ("merge_pull_request", "dispatch_workflow", "create_deployment", "delete_branch"),
+    "gitlab-rest": ("merge_merge_request", "create_pipeline", "play_job", "create_commit"),
+    "kubernetes": ("pods_exec", "resources_scale", "resources_create_or_update", "resources_delete", "helm_install"),
+    "argocd": ("sync_application", "delete_application", "create_application", "run_resource_action"),
+    "grafana": ("install_plugin", "create_datasource", "query_clickhouse"),
+}
+CATEGORIES = {
+    ("github-rest", "put_actions_secret"): "secret_mutation",
+    ("gitlab-rest", "update_variable"): "secret_mutation",
+    ("github-rest", "delete_branch_protection"): "verification_weakening",
+    ("github-rest", "create_commit_status"): "verification_weakening",
+    ("gitlab-rest", "approve_merge_request"): "verification_weakening",
+    ("github-rest", "delete_repository"): "data_mutation",
+    ("github", "delete_repository"): "data_mutation",
+    ("grafana", "update_datasource"): "secret_mutation",
+}
+ALL = [(one.name, name, tool) for one in packs() for name, tool in one.tools.items()]
+
+
+def test_there_are_as_many_tools_as_there_were():
+    assert {one.name: len(one.tools) for one in packs()} == COUNTS
+    assert set(COUNTS) == set(KINDS)
+    assert {name for name, kind in KINDS.items() if kind.kind == HOST} == set(HOSTS)
+
+
+@pytest.mark.parametrize(("source", "name", "tool"), ALL, ids=[f"{source}.{name}" for source, name, _ in ALL])
+def test_each_tool_is_bounded_and_no_kinder_than_its_name(source, name, tool):
+    assert tool["category"] in contract_files.CATEGORIES
+    assert tool["risk"] in contract_files.RISKS
+    assert tool["description"]
+    if any(word in name for word in DESTRUCTIVE) and not name.startswith(LOOKS):
+        assert tool["category"] != "read"
+    host = KINDS[source].kind == HOST
+    assert unbounded(tool["schema"], open_ends=host) == []
+    assert ("request" in tool) == (KINDS[source].kind == HTTP)
+    # Nothing harmless is done without end, and a rule wants to see the rate.
+    assert tool["category"] != "harmless_reversible" or tool["rate_per_hour"]
+    if tool["category"] in {"secret_mutation", "verification_weakening", "data_mutation"}:
+        assert tool["risk"] in {"high", "very-high"}
+
+
+def unbounded(schema, where="", *, open_ends=False):
+    """Places of a schema where something has no bound; `open_ends`: the top may hold other parameters, so many."""
+    kinds = schema.get("type")
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds or ())
+    if "enum" in schema or kinds == {"boolean"}:
+        return []
+    found = [] if kinds else [f"{where}: no type"]
+    if "string" in kinds and "maxLength" not in schema and "pattern" not in schema:
+        found.append(f"{where}: text")
+    if kinds & {"integer", "number"} and "maximum" not in schema:
+        found.append(f"{where}: number")
+    if "array" in kinds:
+        found += [] if "maxItems" in schema and "items" in schema else [f"{where}: list"]
+        found += unbounded(schema.get("items", {"type": "boolean"}), f"{where}[]")
+    if "object" in kinds:
+        closed = schema.get("additionalProperties") is False
+        loose = "maxProperties" in schema and (where or open_ends)
+        found += [] if closed or loose else [f"{where}: open"]
+        for name, inner in schema.get("properties", {}).items():
+            found += unbounded(inner, f"{where}.{name}")
+    return found
+
+
+@pytest.mark.parametrize(("source", "names"), HIGH.items())
+def test_what_reaches_far_is_of_high_risk(source, names):
+    assert {pack(source).tools[name]["risk"] for name in names} <= {"high", "very-high"}
+
+
+@pytest.mark.parametrize(("place", "category"), CATEGORIES.items())
+def test_secrets_checks_and_data_have_their_categories(place, category):
+    source, name = place
+    assert pack(source).tools[name]["category"] == category
+
+
+def test_an_agent_never_approves_and_never_reads_secrets_through_a_pack():
+    github = pack("github").tools
+    for name in ("pull_request_review_write", "create_pull_request_review", "submit_pending_pull_request_review"):
+        assert "APPROVE" not in github[name]["schema"]["properties"]["event"]["enum"]
+    assert "APPROVE" not in pack("github-rest").tools["create_review"]["schema"]["properties"]["event"]["enum"]
+    import jsonschema_rs
+
+    listing = jsonschema_rs.validator_for(pack("kubernetes").tools["resources_list"]["schema"])
+    assert listing.is_valid({"apiVersion": "v1", "kind": "Pod"})
+    for kind in ("Secret", "secret", "secrets", "SECRETS"):
+        assert not listing.is_valid({"apiVersion": "v1", "kind": kind})
+
+
+@pytest.mark.parametrize("source", PUBLISHED)
+def test_packs_know_what_servers_publish(source):
+    known, published = pack(source), PUBLISHED[source]["tools"]
+    left_out = {"grafana_api_request", "ask_assistant"} if source == "grafana" else set()
+    assert known.kind.kind == MCP
+    assert set(published) - set(known.tools) == left_out
+    assert set(known.tools) <= set(published)
+    for name, digest in published.items():
+        if digest and name in known.tools:
+            assert digest == names_digest(known.tools[name]["schema"]), name
+
+
+def names_digest(schema):
+    return hashlib.sha256("\n".join(sorted(schema.get("properties", {}))).encode()).hexdigest()[:16]
+
+
+NARROW = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["a"],
+    "properties": {"a": {"type": "string", "maxLength": 3}, "n": {"type": "integer"}},
+}
+WIDE = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "n": {"type": "number"}, "x": {}}}
+
+
+@pytest.mark.parametrize(
+    ("wide", "expected"),
+    [
+        (WIDE, True),
+        ({**WIDE, "required": []}, True),
+        ({**WIDE, "required": ["a", "x"]}, False),
+        ({**WIDE, "required": ["a", "n"]}, False),
+        ({**WIDE, "required": "a"}, False),
+        ({**WIDE, "properties": {"a": {"type": "string"}}}, False),
+        ({**WIDE, "properties": {**WIDE["properties"], "a": {"type": "array"}}}, False),
+        ({**WIDE, "properties": {**WIDE["properties"], "a": {"type": ["string", "null"]}}}, True),
+        ({**WIDE, "properties": {**WIDE["properties"], "a": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}, True),
+        ({**WIDE, "properties": []}, False),
+        (None, False),
+        ("x", False),
+    ],
+)
+def test_a_tool_is_known_when_every_call_means_the_same(wide, expected):
+    assert narrows(NARROW, wide) is expected

@@ -1,0 +1,113 @@
+"""What the parameters of a connected tool mean and cost."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bywire.gateway.connected import AMOUNT_MAX, NUMBER_MAX, costs, host_of, meaning, number
+from bywire.gateway.contract import ContractError
+from bywire.model.connected import Cost, CostRule
+
+WORDS = {"image": "i", "replicas": "r", "amount": "a", "currency": "c", "command": "m", "host": "h"}
+
+
+def meant(**parameters):
+    found = meaning(WORDS, "staging", parameters, lambda text: text)
+    assert found.pop("environment") == "staging"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parameters", "found"),
+    [
+        ({}, {"images": [], "hosts": [], "command": []}),
+        ({"i": "a@sha256:1"}, {"images": ["a@sha256:1"], "hosts": [], "command": []}),
+        ({"i": ["a", "b"]}, {"images": ["a", "b"], "hosts": [], "command": []}),
+        ({"r": 3, "a": "0.10", "c": "usd"}, {"replicas": 3, "amount": 0.1, "currency": "USD"}),
+        ({"r": 3.0, "a": 10.0}, {"replicas": 3, "amount": 10}),
+        ({"m": "kubectl get 'a b'"}, {"command": ["kubectl", "get", "a b"]}),
+        ({"m": ["kubectl", "get"]}, {"command": ["kubectl", "get"]}),
+    ],
+)
+def test_what_parameters_mean(parameters, found):
+    seen = meant(**parameters)
+    assert {name: seen[name] for name in found} == found
+    assert set(seen) <= {"images", "hosts", "command", *found}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"i": 3},
+        {"i": {"image": "a"}},
+        {"i": ["a", 3]},
+        {"i": ["a"] * 65},
+        {"r": 1.5},
+        {"r": -1},
+        {"r": True},
+        {"r": "two"},
+        {"a": "1,000"},
+        {"a": "-5"},
+        {"a": "\u0661"},
+        {"a": [5]},
+        {"c": 5},
+        {"m": "echo 'open"},
+        {"m": 5},
+        {"h": ""},
+        {"h": "a b"},
+        {"h": "http://[::1"},
+        {"h": "evil.example\\@good.example"},
+    ],
+)
+def test_what_cannot_be_read_as_the_contract_says_is_refused(parameters):
+    with pytest.raises(ContractError):
+        meant(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("Example.COM", "example.com"),
+        ("example.com.", "example.com"),
+        ("example.com:22", "example.com"),
+        ("git@example.com", "example.com"),
+        ("https://good.example@evil.example/x", "evil.example"),
+        ("ssh://a:b@host.example:2222", "host.example"),
+        ("http://169.254.169.254/latest", "169.254.169.254"),
+        ("http://[::1]:8080/", "::1"),
+    ],
+)
+def test_where_a_host_leads(text, host):
+    assert host_of(text, "h") == host
+
+
+def test_costs_are_added_by_unit_and_rounded_up():
+    rules = (CostRule("hours", 24_000, "r"), CostRule("tokens", 5), CostRule("hours", 1))
+    assert costs(rules, {"r": "1.5"}, 2) == (Cost("hours", 36_001), Cost("tokens", 2_005))
+    assert costs((CostRule("x", 1, "r"),), {"r": 0.0001}, 0) == (Cost("x", 1),)
+    assert costs((), {}, 0) == ()
+
+
+def test_a_cost_has_an_upper_end():
+    assert costs((CostRule("x", 1, "r"),), {"r": AMOUNT_MAX}, 0) == (Cost("x", AMOUNT_MAX),)
+    for rules in ((CostRule("x", 2, "r"),), (CostRule("x", 1, "r"), CostRule("x", 1))):
+        with pytest.raises(ContractError, match="too large"):
+            costs(rules, {"r": AMOUNT_MAX}, 0)
+
+
+@given(st.one_of(st.integers(), st.floats(), st.text(max_size=12), st.booleans(), st.none()))
+def test_a_number_is_never_negative_or_beyond_measure(value):
+    try:
+        found = number(value, "p")
+    except ContractError:
+        return
+    assert 0 <= found <= NUMBER_MAX
+    assert found == Decimal(str(value))
+
+
+@given(st.decimals(0, 10**6, places=3), st.integers(0, 10**6))
+def test_a_cost_is_never_less_than_it_is(value, factor):
+    (found,) = costs((CostRule("x", factor, "r"),), {"r": str(value)}, 0)
+    assert value * factor <= found.amount < value * factor + 1

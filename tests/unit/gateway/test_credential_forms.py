@@ -1,0 +1,90 @@
+"""A credential is taken out of answers in whatever form a target repeats it."""
+
+import base64
+import html
+import json
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bywire.gateway.credential_forms import TAKEN_OUT, forms, taken_out, without
+from bywire.gateway.ports import Credential
+
+PLAIN = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"
+ODD = 'p&ss/w+rd"=\\<tok>%41'
+
+
+def credential(value):
+    return Credential(name="c", value=value, origin="https://api.example:443", expires_at_ms=0, minted=True)
+
+
+REPEATED = {
+    "raw": lambda v: v,
+    "base64": lambda v: base64.b64encode(v.encode()).decode(),
+    "base64url": lambda v: base64.urlsafe_b64encode(v.encode()).decode(),
+    "basic": lambda v: base64.b64encode(f"user:{v}".encode()).decode(),
+    "basic, longer": lambda v: base64.b64encode(f"x-access-token:{v}\n".encode()).decode(),
+    "basic, one more": lambda v: base64.b64encode(f"ab:{v}!".encode()).decode(),
+    "percent": lambda v: quote(v, safe=""),
+    "form": quote_plus,
+    "percent, lower": lambda v: "".join(f"%{b:02x}" for b in v.encode()),
+    "hex": lambda v: v.encode().hex(),
+    "HEX": lambda v: v.encode().hex().upper(),
+    "html": html.escape,
+    "json": lambda v: json.dumps(v),
+    "json, slashes": lambda v: json.dumps(v).replace("/", "\\/"),
+}
+
+
+@pytest.mark.parametrize("value", [PLAIN, ODD])
+@pytest.mark.parametrize("form", REPEATED)
+def test_a_repeated_credential_is_taken_out(form, value):
+    text = f"before {REPEATED[form](value)} after"
+    left = taken_out(text, credential(value))
+    assert TAKEN_OUT in left
+    assert left.startswith("before ")
+    assert left.endswith(" after")
+    assert value not in left
+    # What is left of an encoded text says at most a byte or two of its edges.
+    assert len(left) <= len("before  after") + len(TAKEN_OUT) + len(REPEATED[form]("")) + 30
+
+
+def test_it_is_taken_out_of_keys_and_of_what_is_nested():
+    value = {"a": [{"b": f"x{PLAIN}"}, 7, None, True], PLAIN: (PLAIN, 1.5)}
+    assert without(value, credential(PLAIN)) == {
+        "a": [{"b": f"x{TAKEN_OUT}"}, 7, None, True],
+        TAKEN_OUT: [TAKEN_OUT, 1.5],
+    }
+
+
+def test_without_a_credential_nothing_changes():
+    assert without({"a": ["b"]}, None) == {"a": ["b"]}
+    assert without("text", credential("")) == "text"
+
+
+def test_a_short_credential_is_matched_as_it_is_and_in_no_other_form():
+    assert forms("abc") == ("abc",)
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60),
+    st.binary(max_size=7),
+    st.binary(max_size=7),
+)
+def test_base64_of_any_text_around_it_leaves_nothing(value, before, after):
+    text = base64.b64encode(before + value.encode() + after).decode()
+    left = taken_out(text, credential(value))
+    assert TAKEN_OUT in left
+    # At most the characters that share bits with what stands around it.
+    rest = left.replace(TAKEN_OUT, "").replace("=", "")
+    assert len(rest) <= (len(before) * 8 + 5) // 6 + 1 + (len(after) * 8 + 5) // 6 + 2
+
+
+def test_a_megabyte_is_searched_quickly():
+    text = "log line without anything\n" * 40_000
+    began = time.process_time()
+    taken_out(text, credential(PLAIN))
+    assert time.process_time() - began < 0.5

@@ -1,0 +1,137 @@
+"""What an agent's YAML means, said once more and in another way: read straight from the document, without compiling.
+
+Given the plain document, the tools that each action means and a question, `judged` says which rule words refuse it and
+whether a person is asked. It knows nothing of the parser, of conditions as trees or of Rego; conditions come as the
+little Python functions that the strategies made beside their text.
+"""
+
+import re
+from decimal import Decimal
+
+UNKNOWN = None
+
+
+def at(value, *path):
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def same(left, right):
+    return (
+        type(left) is type(right) and left == right
+        if isinstance(left, bool) or isinstance(right, bool)
+        else left == right
+    )
+
+
+def judged(document, tools, question, ask=None):
+    """(words that refuse, whether a person is asked). `ask(question)` is True, False or None for unknown."""
+    tool = at(question, "action", "tool")
+    mine = [(number, action) for number, action in enumerate(document["actions"]) if tool in tools[number]]
+    if not mine:
+        return {"tool_not_listed"}, False
+    ((_, action),) = mine
+    refused = set(budget_words(document, question))
+    asked = condition(action, question, ask)
+    if "allowed_environments" in action:
+        listed = at(question, "action", "environment") in action["allowed_environments"]
+        refused |= set() if listed or asked is True else {"environment"}
+    meaning = at(question, "action", "meaning") or {}
+    if "allowed_images" in action:
+        images = meaning.get("images")
+        fine = isinstance(images, list) and images and all(image_fits(i, action["allowed_images"]) for i in images)
+        refused |= set() if fine else {"image_not_allowed"}
+    for key, word in (("max_replicas", "replicas"), ("max_amount", "amount")):
+        if key in action:
+            value = meaning.get(word)
+            refused |= set() if number(value) and 0 <= value <= action[key] else {key}
+    if "currency" in action and not same(meaning.get("currency"), action["currency"]):
+        refused.add("currency")
+    for path, rule in action.get("parameters", {}).items():
+        if not parameter_fits(at(question, "action", "parameters", *path.split(".")), rule):
+            refused.add("parameter")
+    if "allowed_commands" in action:
+        said = meaning.get("command")
+        lines = [line.split(" ") for line in action["allowed_commands"]]
+        refused |= set() if isinstance(said, list) and any(said[: len(w)] == w for w in lines) else {"command"}
+    if "egress" in action and not leads_well(question, meaning, action["egress"]):
+        refused.add("egress")
+    return refused, asked is not False
+
+
+def condition(action, question, ask):
+    said = action.get("approval_needed", False)
+    return said if isinstance(said, bool) else ask(question)
+
+
+def image_fits(image, allowed):
+    match = re.fullmatch(r"([^@]+)@(sha256:[0-9a-f]{64})", image, re.DOTALL) if isinstance(image, str) else None
+    if match is None:
+        return False
+    name, digest = match.groups()
+    return any(
+        entry.get("digest", digest) == digest and of_repository(name, entry.get("repository")) for entry in allowed
+    )
+
+
+def of_repository(name, repository):
+    if repository is None or name == repository:
+        return True
+    head, colon, _ = name.rpartition(":")
+    while colon:
+        if head == repository:
+            return "/" not in name[len(head) + 1 :]
+        head, colon, _ = head.rpartition(":")
+    return False
+
+
+def parameter_fits(value, rule):
+    if value is None:
+        return "forbidden" in rule or rule.get("optional", False)
+    if "forbidden" in rule:
+        return False
+    if "equals" in rule:
+        return same(value, rule["equals"])
+    if "one_of" in rule:
+        return any(same(value, choice) for choice in rule["one_of"])
+    if "pattern" in rule:
+        return isinstance(value, str) and re.fullmatch(rule["pattern"], value, re.ASCII) is not None
+    return number(value) and rule.get("min", value) <= value <= rule.get("max", value)
+
+
+def leads_well(question, meaning, egress):
+    places = [(entry.partition(":")[0], int(entry.partition(":")[2] or 443)) for entry in egress]
+    host, port = at(question, "action", "destination", "host"), at(question, "action", "destination", "port")
+    hosts = meaning.get("hosts")
+    if host is None and not isinstance(hosts, list):
+        return False
+    if host is not None and not any(host_fits(host, name) and same(port, at_port) for name, at_port in places):
+        return False
+    return all(any(host_fits(one, name) for name, _ in places) for one in hosts) if isinstance(hosts, list) else True
+
+
+def host_fits(host, name):
+    if not isinstance(host, str):
+        return False
+    labels, wanted = host.lower().split("."), name.split(".")
+    return labels == wanted or (wanted[0] == "*" and len(labels) == len(wanted) and labels[1:] == wanted[1:])
+
+
+def budget_words(document, question):
+    for unit, most in daily(document.get("budgets", {})).items():
+        for item in at(question, "state", "usage") or []:
+            if item.get("unit") == unit and item.get("period") == "day":
+                observed, asked = item.get("observed"), item.get("asked")
+                if not (number(observed) and number(asked) and asked >= 0 and observed + asked <= most):
+                    yield "budget"
+
+
+def daily(budgets):
+    said = budgets.get("per_day", {})
+    units = said if isinstance(said, dict) else {"actions": said}
+    return {unit: int(Decimal(str(most)) * 1000) for unit, most in units.items()}

@@ -1,0 +1,140 @@
+"""Compiled agent policies mean what their YAML says: against an independent reference, on both engines."""
+
+import json
+
+import pytest
+import regorus
+from bounds_reference import judged
+from bounds_strategies import policies, questions
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from knowledge import ACTION, bundle, files, fixture, merged
+
+from bywire.adapters import policy_opa
+from bywire.config import agent_policy
+from bywire.config.reading import FieldError
+from bywire.policy import lint, regotest
+from bywire.policy.agent_bounds import Tool, resolved
+from bywire.policy.agent_policies import DISPATCHES
+from bywire.policy.bounds_proofs import proofs_of
+from bywire.policy.bundle import parse_bundle
+from bywire.policy.compile_bounds import compiled
+from bywire.policy.engine import PolicyEngine
+
+# Examples are small; shrinking one that fails takes minutes.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+TOOLS = tuple(Tool(name) for name in ("deploy", "github.scale", "gitlab.scale"))
+MEANT = {"deploy": {"deploy"}, "scale": {"github.scale", "gitlab.scale"}, "github.scale": {"github.scale"}}
+PACKAGE = 'data.bywire.agents["deploy-manager"]'
+SHARED = "\n".join(
+    [
+        "package bywire.a\n\ndefault decision := {}",
+        *(f"of_{name} contains x if some x in {form}" for name, form in DISPATCHES.items()),
+    ]
+)
+MANIFEST = json.dumps({"revision": 1, "input_version": 1, "entrypoints": ["data.bywire.a.decision"]})
+
+
+def read(document, source="deploy-manager.yaml"):
+    """The bounds, or None where the condition can never hold: that is refused with its reason."""
+    try:
+        return resolved(agent_policy.parse(document, source), TOOLS)
+    except FieldError as error:
+        assert "never be true" in error.message or "could never hold" in error.message, error.message
+        return None
+
+
+def expected(document, asks, question):
+    tools = [MEANT[action["name"]] for action in document["actions"]]
+    tool = question["action"]["tool"]
+    ask = next((ask for names, ask in zip(tools, asks, strict=True) if isinstance(tool, str) and tool in names), None)
+    return judged(document, tools, question, ask)
+
+
+def words(members):
+    return {member["rule"].removeprefix("agents.deploy-manager.") for member in members}
+
+
+def answering(source):
+    """A function from a question to what the module says of it."""
+    engine = regorus.Engine()
+    engine.add_policy("agents/deploy-manager.rego", source)
+
+    def said(question):
+        engine.set_input_json(json.dumps(question))
+        asks = "approval contains" in source and engine.eval_rule_as_json(f"{PACKAGE}.approval") != "[]"
+        return words(json.loads(engine.eval_rule_as_json(f"{PACKAGE}.deny"))), asks
+
+    return said
+
+
+@settings(max_examples=150, deadline=None, phases=PHASES)
+@given(made=policies(), asked=st.lists(questions, min_size=8, max_size=8))
+def test_a_compiled_policy_means_what_its_yaml_says(made, asked):
+    document, asks = made
+    bounds = read(document)
+    if bounds is None:
+        return
+    said = answering(compiled(bounds))
+    for question in asked:
+        assert said(question) == expected(document, asks, question), (document, question)
+
+
+@settings(max_examples=25, deadline=None, phases=PHASES)
+@given(made=policies())
+def test_its_own_tests_prove_every_rule(made):
+    document, _ = made
+    bounds = read(document)
+    if bounds is None:
+        return
+    own = {"agents/deploy-manager.rego": compiled(bounds), "agents/deploy-manager_test.rego": proofs_of(bounds)}
+    texts = {"manifest.json": MANIFEST, "a.rego": SHARED} | own
+    candidate = parse_bundle({name: text.encode() for name, text in texts.items()})
+    assert lint.lint(candidate) == ()
+    lint.compile_rules(candidate)
+    report = regotest.run_bundle(candidate)
+    assert (report.failed, report.unproved) == ((), ()), document
+
+
+@pytest.mark.skipif(not policy_opa.find_opa().startswith("bindings:"), reason="no OPA here")
+@settings(max_examples=15, deadline=None, phases=PHASES)
+@given(made=policies(), asked=st.lists(questions, min_size=12, max_size=12))
+def test_open_policy_agent_reads_it_the_same(made, asked):
+    document, asks = made
+    bounds = read(document)
+    if bounds is None:
+        return
+    source = compiled(bounds)
+    sets = ["deny"] + ["approval"] * ("approval contains" in source)
+    asking = "\n".join(
+        f"{name}_{n} := it if {{ it := {{m.rule | some m in {PACKAGE}.{name}}} with input as {json.dumps(question)} }}"
+        for n, question in enumerate(asked)
+        for name in sets
+    )
+    opa = policy_opa.opa_at(policy_opa.find_opa())
+    (found,) = opa(
+        {"own.rego": source, "asking.rego": f"package asking\n\n{asking}\n"}, "{}", ("data.asking",)
+    ).values()
+    for n, question in enumerate(asked):
+        denied = words({"rule": rule} for rule in found[f"deny_{n}"])
+        assert (denied, bool(found.get(f"approval_{n}"))) == expected(document, asks, question)
+
+
+SEVERITY = {"allow": 0, "sanitize": 1, "approval_needed": 2, "deny": 3}
+WITHOUT = PolicyEngine(bundle(), linted=True)
+
+
+@settings(max_examples=15, deadline=None, phases=PHASES)
+@given(made=policies(), asked=st.lists(questions, min_size=3, max_size=3))
+def test_no_policy_of_an_agent_ever_allows_more(made, asked):
+    bounds = read(made[0])
+    if bounds is None:
+        return
+    own = {"agents/deploy-manager.rego": compiled(bounds).encode()}
+    with_it = PolicyEngine(parse_bundle(files() | own), linted=True)
+    for question in asked:
+        action = {name: question["action"][name] for name in ("parameters", "meaning")}
+        tried = merged(fixture("called"), {"action": action, "state": question["state"]})
+        before, after = WITHOUT.decide(ACTION, tried), with_it.decide(ACTION, tried)
+        assert SEVERITY[after.effect] >= SEVERITY[before.effect]
+    with_it.release()
