@@ -1,4 +1,4 @@
-"""The scene of docs/gateway.md: two upstreams run, and the files that the page shows are written where it shows them."""
+"""The scene of docs/gateway.md: two upstreams run, and files that are shown are written where they are shown."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from mcp_world import on_uvicorn
 from bywire.gateway.tool_definition import definition_digest
 
 PAGE = Path(__file__).parents[2] / "docs" / "gateway.md"
-_WRITTEN = re.compile(r"<!-- written: (?P<name>[a-z./-]+) -->\n```(?:yaml|python|json)\n(?P<body>.*?)```", re.DOTALL)
+_WRITTEN = re.compile(r"<!-- written: (?P<name>[a-z./-]+) -->\n```(?:yaml|python)\n(?P<body>.*?)```", re.DOTALL)
 # Ports of the page, each another one where the page is run.
 SERVED, EGRESS, MCP, API = "127.0.0.1:8750", "egress_port: 8751", "127.0.0.1:9100", "127.0.0.1:9200"
 

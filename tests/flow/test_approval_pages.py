@@ -3,14 +3,15 @@
 import pytest
 from channel_world import Browser, asked, staged, world
 
-from bywire.api import approval_pages
+from bywire.api import approval_pages, approval_pages_visitors
+from bywire.api.approval_pages_visitors import ANONYMOUS_MS, Visitors
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     scene = staged(tmp_path_factory.mktemp("pages"))
     with pytest.MonkeyPatch.context() as patched:
-        for name in ("SIGN_INS_PER_MINUTE", "VERDICTS_PER_MINUTE", "VISITORS_PER_MINUTE"):
+        for name in ("SIGN_INS_PER_MINUTE", "VERDICTS_PER_MINUTE"):
             patched.setattr(approval_pages, name, 1_000)
         with world(scene) as found:
             yield found
@@ -336,11 +337,38 @@ class TestVerdict:
         assert browser.get("/approvals").status == 401
 
 
+def test_a_crowd_at_one_address_keeps_nobody_out(tmp_path, monkeypatch):
+    """Behind a proxy all have one address: strangers spend what is theirs, never a person's way in."""
+    monkeypatch.setattr(approval_pages, "SIGN_INS_PER_MINUTE", 3)
+    monkeypatch.setattr(approval_pages_visitors, "VISITORS_MAX", 8)
+    with world(staged(tmp_path)) as found:
+        person, stranger = Browser(found.port), Browser(found.port)
+        link = found.scene.bywire("approvals", "link", "--as", "ines", "--json").json["url"]
+        page = person.get("/approvals/sign-in" + link.partition("/approvals/sign-in")[2])
+        assert {Browser(found.port).get("/approvals/sign-in").status for _ in range(130)} == {200}
+        form = {"csrf": stranger.get("/approvals/sign-in").csrf, "proof": "x", "next": ""}
+        assert {stranger.post("/approvals/sign-in", form).status for _ in range(8)} == {403, 429}
+        form = {"csrf": page.csrf, "proof": page.field("proof"), "next": ""}
+        assert person.post("/approvals/sign-in", form).status == 303
+        packet = asked(found.workspace, next(NUMBERS))
+        assert answer(person, packet, "denied").status == 200
+
+
+@pytest.mark.parametrize("change", ["9", "0"])
+def test_a_cookie_that_we_did_not_make_is_nobodys(change):
+    visitors = Visitors(1_000)
+    made = visitors.begin(0)
+    assert visitors.find(made.secret, ANONYMOUS_MS - 1).csrf == made.csrf
+    assert visitors.find(made.secret, ANONYMOUS_MS) is None
+    head, until, mark = made.secret.split(".")
+    assert visitors.find(f"{head}.{change}{until}.{mark}", 0) is None
+    assert visitors.find(f"{head}.{until}.{'0' * 64}", 0) is None
+    assert Visitors(1_000).find(made.secret, 0) is None, "a restart forgets"
+
+
 def test_what_is_tried_too_often(running, monkeypatch):
-    pages = approval_pages._Pages(running.gateway)
     monkeypatch.setattr(approval_pages, "SIGN_INS_PER_MINUTE", 3)
     rates = approval_pages._Pages(running.gateway)._sign_ins
     now_ms = 1_790_000_000_000
     assert [rates.count("10.0.0.1", now_ms) for _ in range(4)] == [True, True, True, False]
     assert rates.count("10.0.0.2", now_ms)
-    assert pages._arrivals.count("10.0.0.1", now_ms)

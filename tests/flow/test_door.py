@@ -339,7 +339,6 @@ BETWEEN = {
     "state.stopped": lambda world: world.stop(),
     "state.freeze_all": lambda world: world.stop("freeze_all"),
     "state.bundle_changed": lambda world: world.activate("e" * 64, 2),
-    "state.session_changed": lambda world: taint(world),
     "state.fenced": lambda world: world.state.take_epoch(),
 }
 
@@ -357,6 +356,24 @@ def test_rule_11_what_changes_between_decision_and_intent_aborts(world, rule):
     assert decision["decision"]["id"] == said["decision"]
     assert world.rows("SELECT * FROM usage") == []
     assert world.verify().ok
+
+
+def test_rule_22_a_session_tainted_in_between_is_decided_anew_as_what_it_is(world):
+    world.steps.hooks["door.decided"] = lambda: taint(world)
+    assert world.call().status is COMMITTED
+    assert [asked["state"]["session"]["integrity"] for asked in world.engine.asked] == ["trusted", "tainted"]
+    assert len(world.target.effects) == 1
+    assert world.verify().ok
+
+
+def test_rule_22_what_a_tainted_session_may_not_is_denied_though_it_was_allowed_before(world):
+    def lower():
+        taint(world)
+        world.engine.effect = Effect.DENY
+
+    world.steps.hooks["door.decided"] = lower
+    assert world.call().status is DENIED
+    assert world.target.effects == []
 
 
 def test_rule_11_a_session_revoked_in_between_aborts(world):

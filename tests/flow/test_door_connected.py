@@ -139,7 +139,7 @@ def test_a_definition_that_changed_is_told(world, says, told):
 
 def test_the_same_tool_and_key_of_two_upstreams_are_two_actions(world):
     world.door.call(world.token(), scale("same"))
-    values = {"to": "https://user@Pay.example:8443/x", "amount": "12.50", "currency": "eur"}
+    values = {"to": "https://Pay.example:8443/x", "amount": "12.50", "currency": "eur"}
     paid = world.door.call(world.token(), connected("payments.scale", "", "staging", values))
     assert paid.status is OutcomeStatus.COMMITTED
     assert len(world.intents()) == 2
@@ -148,12 +148,17 @@ def test_the_same_tool_and_key_of_two_upstreams_are_two_actions(world):
         "amount": 12.5,
         "currency": "EUR",
         "hosts": ["pay.example"],
+        "endpoints": ["pay.example:8443"],
     }
 
 
 def test_rule_04_what_a_parameter_means_is_recorded_without_its_secrets(world):
     secret = "ghp_" + "a1B2" * 9
-    values = {"to": f"https://bot:{secret}@pay.internal/x", "amount": 1}
+    with pytest.raises(ContractError, match="names no host") as caught:
+        login = {"to": f"https://bot:{secret}@pay.internal/x", "amount": 1}
+        world.door.call(world.token(), connected("payments.scale", "", "staging", login))
+    assert secret not in f"{caught.value.message} {caught.value.next_step}"
+    values = {"to": f"https://pay.internal/x?by={secret}", "amount": 1}
     world.door.call(world.token(), connected("payments.scale", "", "staging", values))
     (question,) = world.engine.asked
     assert question["action"]["meaning"]["hosts"] == ["pay.internal"]

@@ -153,6 +153,20 @@ def test_rule_10_advice_names_its_revision_and_leaves_nothing_that_authorises(wo
     assert [leaf["kind"] for leaf in world.entries()] == ["advised"]
 
 
+def test_rule_10_advice_says_what_would_be_carried_out_instead(world):
+    world.engine.obligations = ({"kind": "replace", "parameter": "weight", "value": 5, "because": "test"},)
+    world.engine.effect = Effect.SANITIZE
+
+    def allowed_once_it_is_smaller(entrypoint, policy_input):
+        if policy_input["action"]["parameters"]["weight"] == 5:
+            world.engine.effect, world.engine.obligations = Effect.ALLOW, ()
+        return decide(entrypoint, policy_input)
+
+    decide, world.engine.decide = world.engine.decide, allowed_once_it_is_smaller
+    said = world.door.advise(world.token(), ask(key="", weight=50)).result
+    assert (said["effect"], said["parameters"]["weight"]) == ("sanitize", 5)
+
+
 def test_rule_10_an_action_after_advice_is_decided_anew(world):
     world.door.advise(world.token(), ask())
     world.engine.effect = Effect.DENY

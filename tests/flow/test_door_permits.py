@@ -34,7 +34,7 @@ def report(world, status="committed", result=None, principal=CONTROLLER, intent=
     return world.door.report(world.token(principal), intent, status, result)
 
 
-def test_a_permit_is_durable_before_it_is_given(world):
+def test_rule_10_a_permit_is_durable_before_it_is_given(world):
     outcome = permit(world)
     assert (outcome.status, outcome.result["permitted"], outcome.result["intent"]) == (OutcomeStatus.UNKNOWN, True, KEY)
     assert outcome.result["parameters"] == {"env": "stage", "replicas": 2}

@@ -120,7 +120,7 @@ def test_a_listed_host_is_reached_and_the_connection_is_on_record(out, tls):
     [
         ("evil.example:443", {"egress.not_listed"}),
         (f"{HOST}:22", {"egress.not_listed", "egress.tunnel"}),
-        ("169.254.169.254:443", {"egress.raw_address", "egress.not_listed"}),
+        ("169.254.169.254:443", {"egress.metadata", "egress.not_listed"}),
         ("[::1]:443", {"egress.raw_address", "egress.not_listed"}),
         ("metadata.google.internal:443", {"egress.metadata", "egress.not_listed"}),
         ("ssh.github.com:443", {"egress.not_listed", "egress.tunnel"}),

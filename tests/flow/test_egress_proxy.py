@@ -197,7 +197,7 @@ def test_an_address_in_any_spelling_is_no_destination(host):
         (["not an address"], "reserved"),
     ],
 )
-def test_a_public_name_that_leads_inside_is_refused(addresses, found):
+def test_rule_23_a_public_name_that_leads_inside_is_refused(addresses, found):
     with world([rule(443, private=False)], names={HOST: addresses}) as proxy:
         assert proxy.ask(f"{HOST}:443")[0] == 403
         assert proxy.door.asked[0]["address_class"] == found
@@ -209,7 +209,7 @@ def test_no_declaration_opens_metadata_or_what_is_nobodys_host(address):
         assert proxy.ask(f"{HOST}:443")[0] == 403
 
 
-def test_a_name_is_asked_for_once_and_the_checked_address_is_connected_to():
+def test_rule_23_the_checked_address_is_connected_to():
     """DNS rebinding: the second answer would lead to the metadata service."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     with site() as server, world([rule(server.server_port)], names={HOST: lambda: next(answers)}) as proxy:

@@ -153,7 +153,7 @@ def test_what_is_within_bounds_is_done_once(world, surface, tool):
         ("registry.example", 22, "egress.tunnel"),
         ("203.0.113.7", 22, "egress.raw_address"),
         ("evil.example", 443, "egress.not_listed"),
-        ("169.254.169.254", 80, "egress.raw_address"),
+        ("169.254.169.254", 80, "egress.metadata"),
     ],
 )
 def test_a_tunnel_is_not_opened(world, host, port, rule):

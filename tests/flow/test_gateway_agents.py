@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from unittest import mock
 
 import pytest
 from mcp.client import session as mcp_session
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
-from mcp_world import UPSTREAM, client, gated
+from mcp_world import UPSTREAM, client, gated, rpc
 from pydantic_ai import Agent
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
@@ -73,6 +75,25 @@ def test_every_version_lists_calls_asks_and_resumes(gateway, lines, version):
     assert lines.count(f"release {version}") == 1
 
 
+def test_a_client_that_leaves_at_once_leaves_no_bridge_behind(gateway):
+    """Its stream of changes may just be opening when standard input ends."""
+    asked = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    lines = [rpc("initialize", asked), {"jsonrpc": "2.0", "method": "notifications/initialized"}]
+    place = ["--repo", str(gateway.scene.repo), "--operator", str(gateway.scene.operator)]
+    program = "import sys; from bywire.cli.main import main; sys.argv[0] = 'bywire'; main()"
+    url = f"http://127.0.0.1:{gateway.port}/mcp/{UPSTREAM}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, *place, "mcp", "--as", "fixer", "--url", url],
+        input="".join(json.dumps(line) + "\n" for line in lines),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["result"]["protocolVersion"] == "2025-11-25"
+
+
 # --- pydantic-ai ---
 
 
@@ -98,14 +119,24 @@ def ran(model, toolset):
 
 
 def test_an_agent_uses_the_tools_that_it_may(gateway, lines):
-    said = ran(calling(("append", {"line": "agent"}), ("test_simple_text", {})), toolset(gateway, "agent-1"))
-    assert "This is a simple text" in said
+    ran(calling(("append", {"line": "agent"})), toolset(gateway, "agent-1"))
     assert lines.count("agent") == 1
+    assert "This is a simple text" in ran(calling(("test_simple_text", {})), toolset(gateway, "agent-1"))
     seen = TestModel(call_tools=[])
     ran(seen, toolset(gateway, "agent-1"))
     offered = {tool.name for tool in seen.last_model_request_parameters.function_tools}
     assert {"append", "release"} <= offered
     assert not any("/" in name for name in offered)
+
+
+def test_of_calls_made_at_once_each_is_done(gateway, lines):
+    """A read that ends while a write is being decided lowers the session's integrity: the write is decided anew."""
+    both = calling(("append", {"line": "at once"}), ("test_simple_text", {}))
+    said = ran(both, toolset(gateway, "at-once"))
+    assert "This is a simple text" in said
+    assert lines.count("at once") == 1
+    ran(both, toolset(gateway, "at-once"))
+    assert lines.count("at once") == 1
 
 
 def test_an_agent_is_told_that_a_person_is_asked_and_its_next_run_goes_on(gateway, lines):

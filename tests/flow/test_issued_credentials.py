@@ -101,7 +101,7 @@ def test_connections_keep_theirs():
         issue(credentials, name="unknown")
 
 
-def test_a_credential_for_another_origin_is_not_sent(started):
+def test_rule_23_a_credential_for_another_origin_is_not_sent(started):
     platform = started(Platform())
     client = PinnedHttp(parse_origin(platform.origin, private=True))
     executor = HttpExecutor(client, ROUTES, "ci")

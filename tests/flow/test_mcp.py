@@ -14,7 +14,10 @@ from scene import wait_until
 from serving import register
 
 from bywire.adapters.mcp_upstream import Definition
+from bywire.api.mcp_keys import derived_key
+from bywire.api.mcp_server import McpServer
 from bywire.api.mcp_streams import SESSIONS_EACH_MAX, WAITING_MAX, McpSession, Outlet, Sessions
+from bywire.gateway.redaction import Redactor
 from bywire.gateway.tool_definition import definition_digest
 
 # What the newest version deprecates is spoken here on purpose.
@@ -509,3 +512,59 @@ def test_no_principal_ends_the_sessions_of_another():
     sessions.remove("other")
     sessions.remove("other")
     assert sessions.find("other", "up") is None
+
+
+def test_what_a_client_follows_ends_with_its_session_and_no_other_ends_it(gateway):
+    subscriptions = [f"{UPSTREAM}.resources/subscribe", f"{UPSTREAM}.resources/unsubscribe"]
+    register(gateway.scene, "follower", subscriptions)
+    follower = gateway.token("agent:follower", "following")
+    uri = "test://watched-by-two"
+    followed = gateway.gateway.joined.executors[f"upstream:{UPSTREAM}"].link._followed
+    mine, _ = begin(gateway)
+    theirs, _ = begin(gateway, token=follower)
+    assert "result" in in_session(gateway, mine, "resources/subscribe", {"uri": uri}).json
+    assert "result" in in_session(gateway, theirs, "resources/subscribe", {"uri": uri}, token=follower).json
+    assert "result" in in_session(gateway, theirs, "resources/unsubscribe", {"uri": uri}, token=follower).json
+    assert uri in followed.uris()
+    assert gateway.send("DELETE", f"/mcp/{UPSTREAM}", headers={**ACCEPT, "mcp-session-id": mine}).status == 200
+    wait_until(lambda: uri not in followed.uris())
+
+
+def test_what_a_stream_follows_ends_with_it(gateway):
+    uri = "test://watched-by-a-stream"
+    followed = gateway.gateway.joined.executors[f"upstream:{UPSTREAM}"].link._followed
+
+    async def listening(session):
+        async with session.listen(resource_subscriptions=[uri]):
+            await asyncio.to_thread(wait_until, lambda: uri in followed.uris())
+
+    worked(gateway, listening)
+    wait_until(lambda: uri not in followed.uris())
+
+
+def test_arguments_that_are_too_large_are_refused_before_anything_is_looked_for_in_them(gateway, monkeypatch):
+    seen = []
+    canonical = Redactor.canonical
+    monkeypatch.setattr(Redactor, "canonical", lambda own, value: seen.append(value) or canonical(own, value))
+    line = "a@b.co " * 20_000
+    result = call(gateway, "append", {"line": line})
+    assert result["structuredContent"]["code"] == "invalid_parameters"
+    assert result["isError"] is True
+    assert not any(line in str(value) for value in seen)
+
+
+def test_a_key_is_derived_where_no_other_client_waits_for_it(gateway, monkeypatch):
+    threads = []
+
+    def derived(*given):
+        threads.append(threading.current_thread())
+        return derived_key(*given)
+
+    monkeypatch.setattr("bywire.api.mcp_server.derived_key", derived)
+    call(gateway, "append", {"line": "derived"}, token=gateway.token(run="derived"))
+    assert len(threads) == 1
+    assert threads[0] in gateway.gateway.pool._threads
+
+
+def test_a_surface_redacts_as_the_operator_said(gateway):
+    assert McpServer(gateway.gateway).redactor._settings is gateway.gateway.settings.inspection

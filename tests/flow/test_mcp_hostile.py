@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 from door_world import NOW
 
+from bywire.adapters.mcp_followed import Follower
 from bywire.adapters.mcp_http import McpHttp
 from bywire.adapters.mcp_relay import NOTICES_MAX, RELAY, Relay
 from bywire.adapters.mcp_upstream import McpExecutor
@@ -473,6 +474,94 @@ def test_rule_23_a_credential_goes_to_its_origin_and_into_no_notification(upstre
     assert len(upstream.asked) == count
 
 
+def saying(message):
+    """An answer that refuses with this text."""
+    return send(
+        lambda asked: framed(
+            json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32602, "message": message}}).encode()
+        )
+    )
+
+
+@pytest.mark.parametrize("before", [0, 1_990])
+def test_rule_23_a_refusal_that_repeats_a_credential_reaches_no_client_with_it(upstream, executor, before):
+    executor.definitions()
+    upstream.on["tools/call"] = saying("x" * before + f" {SECRET} {SECRET.encode().hex()}")
+    mine = Credential("up", SECRET, f"http://127.0.0.1:{upstream.port}", NOW, minted=False)
+    relay = Relay(lambda *_: None)
+    held = RELAY.set(relay)
+    try:
+        caught = refused(lambda: executor.read_with("up.get", {}, mine), "upstream_refused")
+    finally:
+        RELAY.reset(held)
+    for said in (relay.refusal.message, caught.message):
+        assert SECRET[:8] not in said
+        assert SECRET.encode().hex()[:8] not in said
+
+
+def lending(upstream, *contracts):
+    origin = f"http://127.0.0.1:{upstream.port}"
+    made = connect(upstream.port, *contracts)
+    made._lend = lambda: Credential("up", SECRET, origin, NOW, minted=True)
+    return made
+
+
+def listing_error(asked, connection):
+    saying(f"who is {SECRET}?")(asked, connection)
+
+
+def listing_version(asked, connection):
+    connection.sendall(framed(result(asked, {"protocolVersion": "v" * 30 + SECRET})))
+
+
+@pytest.mark.parametrize(("method", "answer"), [("tools/list", listing_error), ("initialize", listing_version)])
+def test_rule_23_a_credential_lent_for_listing_is_in_no_error(upstream, method, answer):
+    upstream.on[method] = answer
+    if method == "initialize":
+        upstream.on["server/discover"] = send(lambda asked: framed(failure(asked)))
+    made = lending(upstream)
+    relay = Relay(lambda *_: None)
+    held = RELAY.set(relay)
+    try:
+        caught = refused(lambda: made.definition("up.get"), "upstream_refused", "upstream_version")
+    finally:
+        RELAY.reset(held)
+        made.close()
+    assert SECRET[:8] not in f"{caught.message}{caught.next_step}"
+    assert relay.refusal is None, "a listing is no call's"
+    assert upstream.heads[-1]["authorization"] == f"Bearer {SECRET}"
+
+
+def test_rule_23_a_credential_lent_for_listing_is_in_no_description_and_no_notification(upstream):
+    heard = []
+    tools = [{**TOOL, "description": f"Gets for {SECRET}."}]
+
+    def listing(asked, connection):
+        params = {"level": "info", "data": SECRET}
+        note = event({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
+        answer = event({"jsonrpc": "2.0", "id": asked["id"], "result": {"tools": tools}})
+        connection.sendall(framed(note + answer, "text/event-stream"))
+
+    upstream.on["tools/list"] = listing
+    unpinned = contract(TOOL, definition="", description="", reviewed=False)
+    made = lending(upstream, unpinned)
+    held = RELAY.set(Relay(lambda method, params: heard.append(params), log_level="debug"))
+    try:
+        assert made.offered(unpinned)["description"] == "Gets for [credential]."
+    finally:
+        RELAY.reset(held)
+        made.close()
+    assert heard == []
+
+
+def test_a_credential_lent_for_listing_goes_to_its_origin_alone(upstream):
+    made = lending(upstream)
+    made._lend = lambda: Credential("up", SECRET, "https://elsewhere:443", NOW, minted=True)
+    refused(lambda: made.definition("up.get"), "credential_unavailable")
+    made.close()
+    assert upstream.asked == []
+
+
 # --- definitions ---
 
 
@@ -563,3 +652,80 @@ def test_what_was_approved_is_listed_while_the_server_is_down():
     assert made.offered(contract(TOOL, definition="")) is None
     refused(lambda: made.definition("up.get"), "target_unreachable")
     made.close()
+
+
+def test_a_server_that_does_not_list_is_waited_for_once_and_not_by_every_call(upstream, monkeypatch):
+    upstream.on["tools/list"] = hang
+    made = connect(upstream.port, seconds=0.5)
+    begun = time.monotonic()
+    threads = [threading.Thread(target=lambda: refused(lambda: read(made), "upstream_unanswered")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert time.monotonic() - begun < 2.5
+    asked = upstream.methods().count("tools/list")
+    refused(lambda: read(made), "upstream_unanswered")
+    assert upstream.methods().count("tools/list") == asked
+    del upstream.on["tools/list"]
+    monkeypatch.setattr("bywire.adapters.mcp_upstream.RETRY_SECONDS", 0.0)
+    assert read(made)["content"] == OK["content"]
+    made.close()
+
+
+def test_what_was_known_before_an_announced_change_is_not_believed(upstream, executor, monkeypatch):
+    read(executor)
+    upstream.on["tools/list"] = send(lambda asked: framed(failure(asked)))
+    monkeypatch.setattr("bywire.adapters.mcp_upstream.FRESH_SECONDS", 0.0)
+    assert read(executor)["content"] == OK["content"], "no change was announced: it is believed for a while"
+    executor.changed("notifications/tools/list_changed", {})
+    for _ in range(2):
+        refused(lambda: executor.definition("up.get"), "upstream_refused")
+    calls = upstream.methods().count("tools/call")
+    refused(lambda: read(executor), "upstream_refused")
+    assert upstream.methods().count("tools/call") == calls
+
+
+def test_a_change_that_is_announced_while_it_lists_is_asked_for_again(upstream, executor):
+    def listing(asked, connection):
+        executor.changed("notifications/tools/list_changed", {})
+        del upstream.on["tools/list"]
+        connection.sendall(framed(result(asked, {"tools": [WRITE]})))
+
+    upstream.on["tools/list"] = listing
+    executor.definitions()
+    assert set(executor.definitions()) == {"get", "put"}
+
+
+# --- what is followed ---
+
+
+def test_nobody_ends_what_another_follows(upstream, executor):
+    one, two = Follower("agent:a", "1"), Follower("agent:b", "1")
+
+    def ask(method, follower):
+        relay = Relay(lambda *_: None)
+        relay.follower = follower
+        held = RELAY.set(relay)
+        try:
+            executor.read(f"up.resources/{method}", {"uri": "test://x"})
+        finally:
+            RELAY.reset(held)
+        return executor.link._listening()["params"]["notifications"].get("resourceSubscriptions")
+
+    assert ask("subscribe", one) == ask("subscribe", two) == ["test://x"]
+    assert ask("unsubscribe", one) == ["test://x"]
+    assert ask("unsubscribe", one) == ["test://x"]
+    executor.link.release(two)
+    assert "resourceSubscriptions" not in executor.link._listening()["params"]["notifications"]
+    upstream.on["server/discover"] = send(lambda asked: framed(failure(asked)))
+    values = {"protocolVersion": "2025-06-18", "capabilities": {}}
+    upstream.on["initialize"] = send(lambda asked: framed(result(asked, values)))
+    upstream.on["resources/subscribe"] = upstream.on["resources/unsubscribe"] = send(
+        lambda asked: framed(result(asked, {}))
+    )
+    executor.link._forget(None)
+    for method, who in (("subscribe", one), ("subscribe", two), ("unsubscribe", one), ("unsubscribe", two)):
+        ask(method, who)
+    assert [name for name in upstream.methods() if "scribe" in str(name)][-1] == "resources/unsubscribe"
+    assert upstream.methods().count("resources/unsubscribe") == 1

@@ -6,12 +6,14 @@ import threading
 import time
 
 import pytest
+from scene import wait_until
 from test_mcp_hostile import TOOL, WRITE, contract, read, refused, write
 
 from bywire.adapters.mcp_relay import RELAY, Relay
 from bywire.adapters.mcp_stdio import McpStdio, scrubbed
 from bywire.adapters.mcp_upstream import McpExecutor
 from bywire.gateway.ports import Credential
+from bywire.model.errors import TargetError
 
 SERVER = """
 import json, os, sys, time
@@ -189,3 +191,54 @@ def test_what_is_no_program_is_said(made):
     link = McpStdio("up", ["/nonexistent/server"], timeout_seconds=1, refused=print, changed=print)
     executor = McpExecutor("up", link, {"up.get": contract(TOOL)})
     assert "command" in refused(lambda: read(executor), "target_unreachable").next_step
+
+
+NOTE = 'say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "of n=%s" % n}})'
+SLOW = f"""
+        n = asked["params"]["arguments"]["n"]
+        if n == 1:
+            held = ident
+        else:
+            n = 1; {NOTE}
+            if {{release}}:
+                say({{"jsonrpc": "2.0", "id": held, "result": OK}})
+                n = 2; {NOTE}
+            say({{"jsonrpc": "2.0", "id": ident, "result": OK}})
+"""
+
+
+def log_of(executor, number, *, level="debug"):
+    """What the client of one read hears, and whether it was answered."""
+    heard = []
+    held = RELAY.set(Relay(lambda method, params: heard.append(params["data"]), log_level=level))
+    try:
+        executor.read("up.get", {"n": number})
+    except TargetError:
+        return heard, False
+    finally:
+        RELAY.reset(held)
+    return heard, True
+
+
+@pytest.mark.parametrize("release", [True, False])
+def test_a_log_of_one_call_is_never_told_to_another_even_when_nobody_waits_for_that_call(made, release):
+    executor = made(SLOW.replace("{release}", str(release)), seconds=0.5)
+    executor.definitions()
+    assert log_of(executor, 1) == ([], False)
+    assert log_of(executor, 2) == (["of n=2"] if release else [], True)
+
+
+def test_a_log_of_a_call_without_a_client_is_told_to_nobody(made):
+    executor = made(SLOW.replace("{release}", "True"), seconds=10)
+    executor.definitions()
+    first = threading.Thread(target=executor.read, args=("up.get", {"n": 1}))
+    first.start()
+    wait_until(lambda: executor.link._child._unanswered)
+    assert log_of(executor, 2) == (["of n=2"], True)
+    first.join(10)
+
+
+def test_of_a_child_that_leaves_too_much_unanswered_no_log_is_told(made, monkeypatch):
+    monkeypatch.setattr("bywire.adapters.mcp_stdio.UNANSWERED_MAX", 0)
+    executor = made(f"n = 2; {NOTE}; {ANSWER}")
+    assert log_of(executor, 2) == ([], True)

@@ -300,6 +300,19 @@ def test_a_form_is_read_and_sent_as_one(shop):
 def test_a_slash_inside_a_segment_is_a_value_only_where_the_contract_says_so(shop):
     assert shop("GET", "/projects/team%2fshop").status == 200
     assert seen(shop)[1] == "/projects/team%2Fshop"
+    for path in ("/orders/1%2Fsecrets", "/jobs/a%2Fb", "/projects/team%2Fshop%3Fx", "/files/a%23b"):
+        assert shop("GET", path).status in {400, 404}
+    assert shop("PUT", "/jobs/a%2Fb", {}, headers={"Idempotency-Key": "s-1"}).code == "invalid_parameters"
+    assert len(shop.api.seen) == 1
+
+
+@pytest.mark.parametrize("value", ["1/secrets", "1%2Fsecrets", "1?all=1", "..", "a\\b"])
+def test_a_call_by_name_is_no_other_request_for_a_server_that_decodes_before_it_routes(shop, value):
+    called = shop.gateway.post(
+        "/v1/call", {"tool": "shop.get_label", "parameters": {"name": value}, "key": f"k-{value}"}, token=shop.token
+    )
+    assert called.status != 200, called
+    assert shop.api.seen == []
 
 
 def test_only_the_headers_that_the_contract_names_travel(shop):
@@ -345,7 +358,7 @@ def test_a_message_with_two_ends_is_refused(shop, framing):
 # --- what comes back ---
 
 
-def test_a_credential_that_comes_back_is_taken_out(shop):
+def test_rule_23_a_credential_that_comes_back_is_taken_out(shop):
     body = json.dumps({"you": f"Bearer {CREDENTIAL}", CREDENTIAL: [CREDENTIAL]}).replace("7f3a", "7\\u0066\\u0033a")
     shop.api.answer = says(200, body.encode(), [("Content-Type", "application/json"), ("ETag", CREDENTIAL)])
     answer = shop("GET", "/orders")
@@ -410,7 +423,7 @@ def test_a_write_that_the_upstream_failed_at_is_nobodys_knowledge(shop, status, 
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_leads_nowhere(shop, status):
+def test_rule_23_a_redirect_leads_nowhere(shop, status):
     shop.api.answer = says(status, b"", [("Location", "http://169.254.169.254/")])
     answer = shop("GET", "/orders")
     assert (answer.status, answer.code) == (502, "upstream_failed")

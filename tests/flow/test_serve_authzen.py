@@ -54,6 +54,16 @@ def test_an_allowed_write_is_an_intent_before_it_is_a_permit(gateway):
     assert (told.status, told.json["status"]) == (200, "failed")
 
 
+def test_rule_12_a_permit_that_was_reported_is_no_permit_again(gateway):
+    asked = question("shop.restart", {"job": "a"}, key="spent-1")
+    context = ask(gateway, asked).json["context"]
+    said = {"permitted": True, "parameters": {"job": "a"}}
+    report = {"intent": context["intent"], "status": "committed", "result": said}
+    assert gateway.post("/v1/report", report).status == 200
+    again = ask(gateway, asked)
+    assert (again.status, again.code) == (409, "conflict")
+
+
 def test_the_request_id_is_the_key_where_there_is_no_other(gateway):
     document = question("shop.restart", {"job": "b"})
     first = ask(gateway, document, headers={"x-request-id": "r-2"})

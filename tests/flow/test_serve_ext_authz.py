@@ -36,6 +36,19 @@ def test_an_allowed_write_names_its_intent_and_a_retry_is_no_second_permit(gatew
     assert (again.status, again.code) == (504, "outcome_unknown")
 
 
+@pytest.mark.parametrize("reported", ["committed", "failed", "unknown"])
+def test_rule_12_a_permit_that_was_used_lets_nothing_through_again(gateway, reported):
+    path, key = "/ext_authz/route/shop/jobs/a/restart", f"spent-{reported}"
+    intent = check(gateway, "POST", path, body=b"", x_request_id=key).headers["x-bywire-intent"]
+    # The reporter writes what it likes; a permit is what the door says, and only once.
+    said = {"permitted": True, "intent": intent, "deadline_ms": 1, "parameters": {"job": "a"}}
+    assert gateway.post("/v1/report", {"intent": intent, "status": reported, "result": said}).status == 200
+    for _ in range(2):
+        again = check(gateway, "POST", path, body=b"", x_request_id=key)
+        assert again.status in {409, 502, 504}
+        assert "x-bywire-intent" not in again.headers
+
+
 def test_what_needs_a_person_does_not_go_on(gateway):
     body = b'{"version": "7"}'
     answer = check(gateway, "POST", "/ext_authz/host/deploy", body=body, x_request_id="e-2")

@@ -37,7 +37,7 @@ TOOL = {
     },
 }
 FILE = {"version": 1, "upstream": "cluster", "environment": "staging", "tools": [TOOL]}
-CALL = {"replicas": 3, "image": ["a@sha256:1"], "cmd": "kubectl get 'x y'", "host": "https://u@h.example:1/p"}
+CALL = {"replicas": 3, "image": ["a@sha256:1"], "cmd": "kubectl get 'x y'", "host": "https://h.example:1/p"}
 
 
 @parser("config/contract_files.py:parse")
@@ -104,4 +104,11 @@ def _() -> Parser:
 def _() -> Parser:
     from bywire.gateway.connected import host_of
 
-    return Parser(lambda text: host_of(text, "host"), ("https://u@h.example:1/p", "h.example:22"), "text")
+    return Parser(lambda text: host_of(text, "host"), ("https://h.example:1/p", "h.example:22"), "text")
+
+
+@parser("gateway/connected.py:port_of")
+def _() -> Parser:
+    from bywire.gateway.connected import port_of
+
+    return Parser(port_of, ("https://h.example:1/p", "h.example:22", "git@h.example:a/b"), "text")

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import enum
+import functools
 import inspect
 import threading
 import typing
@@ -272,12 +273,15 @@ def deploying(request, bywire_client, ran):
             raise NothingDone
         return "done"
 
+    def one(works):
+        return "the only one"
+
     async def abody(works):
         return body(works)
 
     if request.param == "plain":
-        return governed(tool="deploy", client=bywire_client, exclude=["works"])(body)
-    wrapped = governed(tool="deploy", client=bywire_client, exclude=["works"])(abody)
+        return governed(tool="deploy", client=bywire_client, exclude=["works"], identity=one)(body)
+    wrapped = governed(tool="deploy", client=bywire_client, exclude=["works"], identity=one)(abody)
     return lambda works: asyncio.run(wrapped(works))
 
 
@@ -477,14 +481,102 @@ def test_generators_and_unnamed_arguments_are_refused():
         governed(tool="deploy", exclude=["session"])(lambda: None)
 
 
+class Account:
+    def __init__(self, name):
+        self.name = name
+        self.closed = []
+
+    def close(self, reason):
+        self.closed.append(reason)
+        return f"{self.name} is closed"
+
+    def __call__(self, reason):
+        self.close(reason)
+
+
+def free(self, reason):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("function", "exclude"),
+    [
+        (Account.close, []),
+        (Account("a").close, []),
+        (Account("a"), []),
+        (free, []),
+        (functools.partial(Account.close, Account("a")), []),
+        (["a"].append, []),
+        (lambda session, text: None, ["session"]),
+    ],
+)
+def test_what_the_gateway_cannot_see_is_not_left_out_unnamed(function, exclude):
+    """Attack: leave to close account A carries out the closing of account B."""
+    with pytest.raises(TypeError, match=r"would not see|identity="):
+        governed(tool="close", exclude=exclude)(function)
+
+
+def test_leave_for_one_object_is_none_for_another(bywire_gateway, bywire_client):
+    close = governed(tool="close", client=bywire_client, identity=lambda self: {"account": self.name})(Account.close)
+    a, b = Account("a"), Account("b")
+    bywire_gateway.ask_person("close")
+    with pytest.raises(ApprovalNeeded) as first:
+        close(a, "x")
+    bywire_gateway.approve()
+    with pytest.raises(ApprovalNeeded) as second:
+        close(b, "x")
+    assert second.value.key != first.value.key
+    assert (close(a, "x"), a.closed, b.closed) == ("a is closed", ["x"], [])
+    assert bywire_gateway.heard[0].parameters == {"reason": "x", "identity": {"account": "a"}}
+
+
+def test_a_key_of_ones_own_does_not_answer_for_another_object(bywire_gateway, bywire_client):
+    bywire_gateway.allow("close")
+    close = governed(
+        tool="close", client=bywire_client, identity=lambda self: self.name, key=lambda asked: asked["reason"]
+    )(Account.close)
+    b = Account("b")
+    assert close(Account("a"), "x") == "a is closed"
+    with pytest.raises(Conflict):
+        close(b, "x")
+    assert b.closed == []
+
+
+def test_an_identity_that_the_gateway_changed_runs_nothing(bywire_gateway, bywire_client):
+    """The object is already chosen: leave for another name is none for it."""
+    bywire_gateway.mask("close", "identity", "b")
+    a = Account("a")
+    with pytest.raises(BadAnswer, match="another identity"):
+        governed(tool="close", client=bywire_client, identity=lambda self: self.name)(Account.close)(a, "x")
+    assert a.closed == []
+
+
+def test_an_identity_says_something_and_clashes_with_nothing(bywire_gateway, bywire_client):
+    bywire_gateway.allow("close")
+    for nothing in (None, "", [], {}, ()):
+        with pytest.raises(Invalid, match="says nothing"):
+            governed(tool="close", client=bywire_client, identity=lambda self, n=nothing: n)(Account.close)(
+                Account("a"), "x"
+            )
+    with pytest.raises(TypeError, match="nothing of"):
+        governed(tool="close", identity=lambda: 1)(lambda text: None)
+    with pytest.raises(TypeError, match="rename it"):
+        governed(tool="close", exclude=["session"], identity=lambda session: 1)(lambda session, identity: None)
+    loose = governed(tool="close", client=bywire_client, exclude=["session"], identity=lambda session: 1)
+    with pytest.raises(Invalid, match="both called identity"):
+        loose(lambda session, **more: None)("s", identity=2)
+    assert not bywire_gateway.heard
+
+
 def test_methods_leave_self_out_and_excluded_ones_pass_through(bywire_gateway, bywire_client):
     bywire_gateway.allow("deploy")
 
     class Cluster:
         def __init__(self):
             self.images = []
+            self.name = "eu-1"
 
-        @governed(tool="deploy", client=bywire_client, exclude=["session"])
+        @governed(tool="deploy", client=bywire_client, exclude=["session"], identity=lambda self, session: self.name)
         def deploy(self, image, /, *, session, **labels):
             self.images.append((image, session, labels))
 
@@ -494,14 +586,14 @@ def test_methods_leave_self_out_and_excluded_ones_pass_through(bywire_gateway, b
             return image
 
         @classmethod
-        @governed(tool="deploy", client=bywire_client)
+        @governed(tool="deploy", client=bywire_client, identity=lambda cls: cls.__name__)
         async def classed(cls, image):
             return cls.__name__ + image
 
     cluster, session = Cluster(), object()
     cluster.deploy("app", session=session, team="a")
     assert cluster.images == [("app", session, {"team": "a"})]
-    assert bywire_gateway.heard[0].parameters == {"image": "app", "team": "a"}
+    assert bywire_gateway.heard[0].parameters == {"image": "app", "team": "a", "identity": "eu-1"}
     assert Cluster.stated("x") == "x"
     assert asyncio.run(Cluster.classed("y")) == "Clustery"
 

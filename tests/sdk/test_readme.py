@@ -19,7 +19,7 @@ class Model(GenericFakeChatModel):
 
 
 def test_every_block_runs(bywire_gateway, capsys):
-    for name in ("restart", "scale", "notify"):
+    for name in ("restart", "scale", "notify", "close"):
         bywire_gateway.allow(f"jobs.{name}", result={"done": name})
     bywire_gateway.deny("jobs.scale", rule="max_replicas", when=lambda asked: asked["replicas"] > 50)
     bywire_gateway.ask_person("jobs.deploy")
@@ -37,7 +37,7 @@ def test_every_block_runs(bywire_gateway, capsys):
         "model": Model(messages=iter(says)),
         "restart_tool": restart,
     }
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
     try:
         for number, block in enumerate(BLOCKS):
             source = block.replace("http://127.0.0.1:8750", bywire_gateway.url)

@@ -38,7 +38,7 @@ def copied(value: Any, depth_max: int, where: str = "parameters") -> Any:
         return {_name(name, where): copied(item, depth_max - 1, f"{where}.{name}") for name, item in value.items()}
     raise Invalid.local(
         f"{where} is a {type(value).__name__} and not a plain JSON value",
-        "pass text, numbers, lists and objects, or leave the parameter out with exclude=",
+        "pass text, numbers, lists and objects, or leave it out: exclude=, with identity=",
     )
 
 

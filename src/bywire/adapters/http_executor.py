@@ -1,8 +1,9 @@
 """Carries tools out over HTTP at one origin: the operator's routes say which request each tool is.
 
 The request is made from the parameters that were decided on, and from nothing else a caller sent. A path's
-`{parameter}` is filled with a percent-encoded value that can leave no segment; what neither path, query nor headers
-take is the body. The credential is a bearer token of this one request. The intent's key travels as `Idempotency-Key`.
+`{parameter}` is filled with a percent-encoded value that can leave no segment, even when decoded; what neither path,
+query nor headers take is the body. The credential is a bearer token of this one request. The intent's key travels as
+`Idempotency-Key`.
 """
 
 from collections.abc import Mapping
@@ -106,7 +107,7 @@ def sent(
     below: str = "",
 ) -> Answer:
     """One request for one call; `below` is the part of the path that every route of an upstream shares."""
-    path, rest = filled(route.path, parameters)
+    path, rest = filled(route.path, parameters, route.with_slashes)
     headers = {"Accept": "application/json", "User-Agent": "bywire"}
     if trace := PASSED_ON.get():
         headers["traceparent"] = trace

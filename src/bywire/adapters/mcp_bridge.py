@@ -43,7 +43,7 @@ class Bridge:
         self._under_way: dict[rpc.Id, Exchange] = {}
         self._lock = threading.Lock()
         self._stream: Exchange | None = None
-        self._is_over = False
+        self._over = threading.Event()
 
     def run(self) -> None:
         """Until the client closes its end."""
@@ -170,21 +170,25 @@ class Bridge:
     def _listen(self) -> None:
         """The stream of changes that older versions have, as long as the gateway offers it."""
         silent = Message(jsonrpc="2.0", method="notifications/none")
-        while self._session and not self._is_over:
+        while self._session and not self._over.is_set():
             headers = self._headers(silent, new_token=False) | {"Accept": "text/event-stream"}
             del headers["Content-Type"]
             opened = self._client.exchange("GET", self._path, headers, None, timeout_seconds=STREAM_SECONDS)
             with contextlib.suppress(BywireError, OSError), opened as stream:
                 if stream.status != 200:
                     return
-                self._stream = stream
+                with self._lock:
+                    self._stream = stream
+                    is_over = self._over.is_set()
+                if is_over:  # the client left while this was being opened: nobody else would end it
+                    return
                 self._answered(stream, silent, lasts=True)
             if self._stream is None:
                 return
 
     def _end(self) -> None:
-        self._is_over = True
         with self._lock:
+            self._over.set()
             exchanges = [*self._under_way.values(), *([self._stream] if self._stream is not None else [])]
         for exchange in exchanges:
             exchange.abort()

@@ -141,9 +141,8 @@ class McpHttp(Link):
                 code="upstream_refused",
                 next_step="check the upstream's URL and version",
             )
-        raise TimeoutError(
-            f"{self.name} answered {exchange.status} and {kind[:60] or 'no content type'}: no answer of MCP"
-        )
+        # Its content type is not repeated: in lower case no removal would find a credential there.
+        raise TimeoutError(f"{self.name} answered {exchange.status} and no answer of MCP")
 
     def _streamed(self, exchange: Exchange, sent: Sent) -> Message:
         """The response from a stream; one that its server closed before is taken up again where it ended."""

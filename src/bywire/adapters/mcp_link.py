@@ -15,8 +15,11 @@ import msgspec
 
 from bywire import __version__
 from bywire.adapters import mcp_message as rpc
+from bywire.adapters.mcp_followed import Followed, Follower
 from bywire.adapters.mcp_message import HANDSHAKE, MODERN, Message
 from bywire.adapters.mcp_relay import RELAY, Hear, Refusal
+from bywire.gateway.credential_forms import without
+from bywire.gateway.ports import Credential
 from bywire.model.errors import TargetError
 from bywire.model.trace_context import PASSED_ON
 
@@ -25,7 +28,6 @@ HANDSHAKE_KNOWN = (*HANDSHAKE, "2025-03-26", "2024-11-05")
 CLIENT = {"name": "bywire", "version": __version__}
 REFUSED_MAX = 16
 SAID_CHARS_MAX = 2_000
-FOLLOWED_MAX = 256
 
 
 class Spoken(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ class Link(ABC):
         self._spoken: Spoken | None = None
         self._negotiating = threading.RLock()
         self._ids = itertools.count(1)
-        self._followed: frozenset[str] = frozenset()
+        self._followed = Followed(name)
 
     @abstractmethod
     def carry(self, sent: Sent) -> Message:
@@ -101,17 +103,25 @@ class Link(ABC):
     def close(self) -> None:
         """End it."""
 
-    def follow(self, uri: str, *, follows: bool) -> None:
-        """Have a server of the newest version say when this resource changes, or no more."""
-        self._followed = self._followed | {uri} if follows else self._followed - {uri}
-        if len(self._followed) > FOLLOWED_MAX:
-            self._followed -= {uri}
-            raise TargetError(
-                f"{self.name}: more than {FOLLOWED_MAX} resources are followed",
-                code="upstream_refused",
-                next_step="unsubscribe from some",
-            )
-        self._follow_again()
+    def follow(self, uri: str, follower: Follower, *, follows: bool) -> bool:
+        """Keep who follows this resource, and have a server of the newest version say when it changes, or no more.
+
+        Returns whether the server has to be asked for something else than before. TargetError: it has no room.
+        """
+        is_other = self._followed.add(uri, follower) if follows else self._followed.remove(uri, follower)
+        if is_other:
+            self._say_followed()
+        return is_other
+
+    def release(self, follower: Follower) -> None:
+        """A session or stream is over. A server of an older version goes on saying what nobody is told any more."""
+        if self._followed.release(follower):
+            self._say_followed()
+
+    def _say_followed(self) -> None:
+        spoken = self._spoken
+        if spoken is not None and spoken.is_modern:
+            self._follow_again()
 
     @abstractmethod
     def _follow_again(self) -> None:
@@ -120,8 +130,8 @@ class Link(ABC):
     def _listening(self) -> dict[str, Any]:
         """The request by which a server of the newest version says what changes."""
         wanted: dict[str, Any] = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
-        if self._followed:
-            wanted["resourceSubscriptions"] = sorted(self._followed)
+        if uris := self._followed.uris():
+            wanted["resourceSubscriptions"] = uris
         return rpc.request("subscriptions/listen", {"_meta": modern_meta(), "notifications": wanted}, next(self._ids))
 
     def ask(
@@ -139,7 +149,7 @@ class Link(ABC):
             spoken = self.spoken(authorization)
             sent = self._sent(spoken, method, params, authorization, effect=effect, headers=headers or {}, hear=hear)
             try:
-                return self._result(self.carry(sent), method)
+                return self._result(self.carry(sent), method, authorization)
             except SessionGoneError:
                 self._forget(spoken)
         raise TargetError(f"{self.name} forgets its sessions at once", code="upstream_refused", next_step="restart it")
@@ -191,9 +201,9 @@ class Link(ABC):
             hear=hear or (relay.notice if relay is not None else None),
         )
 
-    def _result(self, answer: Message, method: str) -> dict[str, Any]:
+    def _result(self, answer: Message, method: str, authorization: str) -> dict[str, Any]:
         if not isinstance(answer.error, msgspec.UnsetType):
-            raise self._failed(answer.error)
+            raise self._failed(answer.error, authorization)
         result = answer.result
         if not isinstance(result, dict):
             raise TimeoutError(f"{self.name} answered {method} with no object")
@@ -209,12 +219,17 @@ class Link(ABC):
             raise TimeoutError(f"{self.name} answered {method} with an unknown kind of result")
         return result
 
-    def _failed(self, error: dict[str, Any]) -> TargetError:
-        code, message = error.get("code"), str(error.get("message") or "no reason given")[:SAID_CHARS_MAX]
+    def _failed(self, error: dict[str, Any], authorization: str) -> TargetError:
+        code, said = error.get("code"), str(error.get("message") or "no reason given")
+        message = self._plain(said, authorization)[:SAID_CHARS_MAX]
         relay = RELAY.get()
         if relay is not None and isinstance(code, int) and abs(code) <= rpc.ID_MAX:
             relay.refusal = Refusal(code, message)
         return TargetError(f"{self.name} refused: {message}", code="upstream_refused", next_step="correct the request")
+
+    def _plain(self, text: str, authorization: str) -> str:
+        """What a server says, without the authorization that it was sent; before it is cut, which would hide a part."""
+        return str(without(text, Credential(self.name, authorization, self.origin, 0, minted=False)))
 
     def _negotiate(self, authorization: str) -> Spoken:
         probe = rpc.request("server/discover", {"_meta": modern_meta()}, next(self._ids))
@@ -237,11 +252,12 @@ class Link(ABC):
     def _greeted(self, authorization: str) -> Spoken:
         params = {"protocolVersion": HANDSHAKE[0], "capabilities": {}, "clientInfo": CLIENT}
         answer = self.carry(Sent(rpc.request("initialize", params, next(self._ids)), None, authorization))
-        result = self._result(answer, "initialize")
+        result = self._result(answer, "initialize", authorization)
         version = result.get("protocolVersion")
         if version not in HANDSHAKE_KNOWN:
+            shown = self._plain(str(version), authorization)[:40]
             raise TargetError(
-                f"{self.name} speaks version {str(version)[:40]!r} of MCP, which bywire does not",
+                f"{self.name} speaks version {shown!r} of MCP, which bywire does not",
                 code="upstream_version",
                 next_step=f"use a server that speaks one of {', '.join((MODERN, *HANDSHAKE))}",
             )

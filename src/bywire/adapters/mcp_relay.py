@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from bywire.adapters.mcp_followed import Follower
+
 NOTICES_MAX = 1_000
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
@@ -42,6 +44,7 @@ class Relay:
         self.log_level = log_level
         self.meta = dict(meta or {})
         self.refusal: Refusal | None = None
+        self.follower = Follower("")
         self._hear = hear
         self._heard = 0
         self._lock = threading.Lock()

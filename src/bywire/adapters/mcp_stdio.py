@@ -25,6 +25,8 @@ from bywire.model.errors import TargetError
 LINE_BYTES_MAX = 8 * 1024 * 1024
 STDERR_BYTES_KEPT = 4_096
 STARTS_MAX, STARTS_SECONDS = 5, 60.0
+# Of a child that leaves more requests than this unanswered nobody knows any more what it works on.
+UNANSWERED_MAX = 1_024
 PROBE_SECONDS, END_SECONDS = 5.0, 2.0
 # What a program needs to run, and nothing that would let it act as somebody.
 PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TERM")
@@ -41,7 +43,7 @@ class _Child:
     """One process, with whoever waits for its answers."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], on_message: Callable[[Message], None]
+        self, command: Sequence[str], environment: Mapping[str, str], on_message: Callable[[Message, int | None], None]
     ) -> None:
         self.process = subprocess.Popen(
             list(command),
@@ -60,6 +62,8 @@ class _Child:
         self._writing = threading.Lock()
         self._lock = threading.Lock()
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
+        self._unanswered: set[int] = set()
+        self._is_lost = False
         self.said: collections.deque[bytes] = collections.deque(maxlen=32)
         self.is_over = False
         self._threads = [
@@ -74,12 +78,15 @@ class _Child:
         answers: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         with self._lock:
             self._waiting[message_id] = answers
+            self._is_lost |= len(self._unanswered) >= UNANSWERED_MAX
+            if not self._is_lost:
+                self._unanswered.add(message_id)
             if self.is_over:
                 answers.put(None)
         return answers
 
     def forget(self, message_id: int) -> None:
-        """Nobody waits any more."""
+        """Nobody waits any more; the child may work on it all the same."""
         with self._lock:
             self._waiting.pop(message_id, None)
 
@@ -144,13 +151,20 @@ class _Child:
 
     def _take(self, message: Message) -> None:
         if message.is_request or message.is_notification:
-            self._on_message(message)
+            self._on_message(message, self._only())
             return
         # An id of another type than ours answers nothing, and neither does a second answer.
         with self._lock:
             answers = self._waiting.pop(message.id, None) if type(message.id) is int else None
+            if type(message.id) is int:
+                self._unanswered.discard(message.id)
         if answers is not None:
             answers.put(message)
+
+    def _only(self) -> int | None:
+        """The one request that the child has not answered, waited for or not; None when there are others, or none."""
+        with self._lock:
+            return next(iter(self._unanswered)) if len(self._unanswered) == 1 and not self._is_lost else None
 
     def _drain(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -302,7 +316,7 @@ class McpStdio(Link):
             ) from error
         return self._child
 
-    def _from_child(self, message: Message) -> None:
+    def _from_child(self, message: Message, only: int | None) -> None:
         if message.is_request:
             self._asked += 1
             if self._asked > REFUSED_MAX * STARTS_MAX and message.method != "ping":
@@ -313,7 +327,7 @@ class McpStdio(Link):
         if message.method == "notifications/progress":
             self._heard(message, self._hears.get(token) if type(token) is int else None)
         elif message.method == "notifications/message":
-            # It names no request: it may be about the only one that is under way, and is about nobody's otherwise.
-            self._heard(message, next(iter(self._hears.values())) if len(self._hears) == 1 else None)
+            # It names no request: it may be about the only one that is not answered, and is about nobody's otherwise.
+            self._heard(message, self._hears.get(only) if only is not None else None)
         else:
             self._heard(message, None)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bywire.adapters import mcp_headers
+from bywire.adapters.mcp_followed import Follower
 from bywire.adapters.mcp_link import Link
 from bywire.adapters.mcp_message import HEADER_MISMATCH
 from bywire.adapters.mcp_relay import RELAY, Hear
@@ -22,20 +23,22 @@ from bywire.gateway.ports import Credential, IntentRow
 from bywire.gateway.tool_definition import Suspicion, approved_part, definition_digest, suspicions
 from bywire.model.errors import EvidenceError, TargetError
 
+SUBSCRIPTIONS = ("resources/subscribe", "resources/unsubscribe")
 # What is a request of its own, not a tool, and may be read where a contract says so.
 REQUESTS = (
     "resources/list",
     "resources/templates/list",
     "resources/read",
-    "resources/subscribe",
-    "resources/unsubscribe",
+    *SUBSCRIPTIONS,
     "prompts/list",
     "prompts/get",
     "completion/complete",
     "logging/setLevel",
 )
-# How long a listing is believed, and how much longer when the server cannot be asked again.
+# How long a listing is believed, and how much longer when the server cannot be asked again and announced no change.
 FRESH_SECONDS, STALE_SECONDS = 30.0, 600.0
+# How long a server that did not say what its tools are is not asked again: every call would wait for it.
+RETRY_SECONDS = 5.0
 PAGES_MAX, TOOLS_MAX = 64, 2_048
 CONTENT_MAX = 1_024
 SAID_CHARS_MAX = 2_000
@@ -64,7 +67,10 @@ class McpExecutor:
         self._lend = lend
         self._definitions: dict[str, Definition] = {}
         self._listed_at = float("-inf")
-        self._stale = True
+        # Two marks: of the last change that was announced, and of the last one that a listing came after.
+        self._announced, self._known = object(), object()
+        self._failed_at = float("-inf")
+        self._failure: TargetError | None = None
         self._listing = threading.Lock()
         self._watchers: list[Hear] = []
         self._suspected: dict[str, tuple[Suspicion, ...]] = {}
@@ -111,14 +117,15 @@ class McpExecutor:
     # --- what the tools are ---
 
     def definitions(self, *, fresh: bool = False) -> Mapping[str, Definition]:
-        """By the server's own name of each tool; asked for again when it is old, or when the server said it changed."""
-        age = time.monotonic() - self._listed_at
-        if not fresh and not self._stale and age < FRESH_SECONDS:
+        """By the server's own name of each tool; asked for again when it is old, or when the server said it changed.
+
+        TargetError when it cannot be asked and its last listing is not believed any more.
+        """
+        if not fresh and self._is_fresh():
             return self._definitions
         with self._listing:
-            age = time.monotonic() - self._listed_at
-            if fresh or self._stale or age >= FRESH_SECONDS:
-                self._list_again(age)
+            if fresh or not self._is_fresh():
+                self._list_again(fresh=fresh)
         return self._definitions
 
     def quarantine(self, contract: Contract) -> str:
@@ -169,7 +176,7 @@ class McpExecutor:
     def changed(self, method: str, params: dict[str, Any]) -> None:
         """The server says that something is not what it was."""
         if method == "notifications/tools/list_changed":
-            self._stale = True
+            self._announced = object()
         for hear in tuple(self._watchers):
             hear(method, params)
 
@@ -203,12 +210,21 @@ class McpExecutor:
 
     def _request(self, method: str, parameters: dict[str, Any], credential: Credential | None) -> dict[str, Any]:
         modern = self.link.spoken(_value(credential)).is_modern
-        if modern and method in {"resources/subscribe", "resources/unsubscribe"}:
-            self.link.follow(str(parameters.get("uri", "")), follows=method == "resources/subscribe")
-            return {}
-        if modern and method == "logging/setLevel":
-            return {}  # each request says for itself what it wants to hear
-        return self._ask(method, parameters, credential, effect=False)
+        if method not in SUBSCRIPTIONS:
+            # To a server of the newest version each request says for itself what it wants to hear.
+            silent = modern and method == "logging/setLevel"
+            return {} if silent else self._ask(method, parameters, credential, effect=False)
+        uri, follows, relay = str(parameters.get("uri", "")), method == "resources/subscribe", RELAY.get()
+        follower = relay.follower if relay is not None else Follower("")
+        is_other = self.link.follow(uri, follower, follows=follows)
+        if modern or not (follows or is_other):
+            return {}  # to an older server all who follow are one subscription
+        try:
+            return self._ask(method, parameters, credential, effect=False)
+        except (TargetError, OSError):
+            if follows and is_other:
+                self.link.follow(uri, follower, follows=False)
+            raise
 
     def _ask_tool(
         self, tool: str, parameters: dict[str, Any], credential: Credential | None, *, effect: bool
@@ -243,7 +259,7 @@ class McpExecutor:
             )
         except TargetError:
             if relay is not None and relay.refusal is not None and relay.refusal.code == HEADER_MISMATCH:
-                self._stale = True  # it wants other headers than its last listing said
+                self._announced = object()  # it wants other headers than its last listing said
             raise
 
     def _check(self, tool: str, credential: Credential | None) -> None:
@@ -261,29 +277,52 @@ class McpExecutor:
                 next_step="correct `credential` of the upstream in gateway.yaml",
             )
 
-    def _list_again(self, age: float) -> None:
-        try:
-            self._definitions = self._listed()
-        except (TargetError, OSError) as error:
-            if age < STALE_SECONDS:
-                return
-            if isinstance(error, TargetError):
-                raise
-            raise TargetError(
-                f"{self.name} does not say what its tools are: {error}",
-                code="upstream_unanswered",
-                next_step="check that the upstream runs",
-            ) from error
-        self._listed_at, self._stale = time.monotonic(), False
+    def _is_fresh(self) -> bool:
+        return self._known is self._announced and time.monotonic() - self._listed_at < FRESH_SECONDS
+
+    def _list_again(self, *, fresh: bool) -> None:
+        now = time.monotonic()
+        failure = self._failure if not fresh and now - self._failed_at < RETRY_SECONDS else None
+        announced = self._announced  # one that comes meanwhile may be about what is listed only afterwards
+        if failure is None:
+            # What all agents are shown is no one call's: its client neither hears of this nor ends it.
+            held = RELAY.set(None)
+            try:
+                self._definitions = self._listed()
+            except TargetError as error:
+                failure = error
+            finally:
+                RELAY.reset(held)
+            self._failure, self._failed_at = failure, time.monotonic()
+        if failure is None:
+            self._listed_at, self._known = time.monotonic(), announced
+        elif self._known is not self._announced or now - self._listed_at >= STALE_SECONDS:
+            raise TargetError(failure.message, code=failure.code, next_step=failure.next_step)
 
     def _listed(self) -> dict[str, Definition]:
-        authorization = _value(self._lend())
+        """What the server lists, without the credential that was lent for asking. TargetError."""
+        lent = self._lend()
+        self._check_origin(lent)
+        try:
+            return self._pages(lent)
+        except TargetError as error:
+            said, next_step = without([error.message, error.next_step], lent)
+            raise TargetError(said, code=error.code, next_step=next_step) from None
+        except OSError as error:
+            raise TargetError(
+                f"{self.name} does not say what its tools are: {without(str(error), lent)}",
+                code="upstream_unanswered",
+                next_step="check that the upstream runs",
+            ) from None
+
+    def _pages(self, lent: Credential | None) -> dict[str, Definition]:
         found: dict[str, Definition] = {}
         cursor, seen = None, set[str]()
         for _ in range(PAGES_MAX):
             params: dict[str, Any] = {} if cursor is None else {"cursor": cursor}
-            page = self.link.ask("tools/list", params, authorization=authorization)
-            for tool in page["tools"] if isinstance(page.get("tools"), list) else ():
+            page = self.link.ask("tools/list", params, authorization=_value(lent))
+            tools = page.get("tools")
+            for tool in without(tools, lent) if isinstance(tools, list) else ():
                 _add(found, tool)
             cursor = page.get("nextCursor")
             if not isinstance(cursor, str) or cursor in seen or len(found) > TOOLS_MAX:

@@ -88,7 +88,7 @@ class CallCounts:
             if record.error:
                 self.errors[surface, record.error] += 1
             if effect == "deny":
-                self.denials.update(self._rules.of(rule) for rule in record.rules)
+                self.denials.update(self._rules.of(rule) for rule in set(record.rules))
             if record.would_block:
                 self.would_blocks.update(self._rules.of(rule) for rule in record.would_block)
             _histogram(self.total, surface, CALL_BUCKETS).observe(durations.get("total", 0) / 1e9)

@@ -31,7 +31,6 @@ FORM_FIELDS_MAX = 8
 LISTED_MAX = 200
 SIGN_INS_PER_MINUTE = 20
 VERDICTS_PER_MINUTE = 20
-VISITORS_PER_MINUTE = 120
 REMEMBERED_MAX = 4_096
 _ID = re.compile(r"ap-[0-9a-f]{12}")
 _STATUS = {"not_found": 404, "approval_settled": 409, "approval_changed": 409, "rate": 429, "busy": 503}
@@ -73,7 +72,6 @@ class _Pages:
         self._cookie = "__Host-bywire" if self._secure and not self._root else "bywire-approvals"
         self._sign_ins = Rates(SIGN_INS_PER_MINUTE, REMEMBERED_MAX)
         self._verdicts = Rates(VERDICTS_PER_MINUTE, REMEMBERED_MAX)
-        self._arrivals = Rates(VISITORS_PER_MINUTE, REMEMBERED_MAX)
 
     def met(self, show: Shown) -> Callable[[Request], Awaitable[Response]]:
         """`show` for whoever it is, with errors as pages."""
@@ -164,8 +162,6 @@ class _Pages:
     async def sign_in(self, request: Request, visitor: Visitor) -> Response:
         """Take a proof, once, and go on to the request that was asked for, and nowhere else."""
         form, now_ms = await self._form(request, visitor), self._now_ms()
-        if not self._sign_ins.count(_client(request), now_ms):
-            raise _too_often()
         workspace = self._gateway.workspace
 
         def work() -> Visitor:
@@ -180,7 +176,13 @@ class _Pages:
                 )
             return self._visitors.signed_in(visitor, proved, now_ms)
 
-        made, asked = await self._gateway.run(work), form.get("next", "")
+        try:
+            made, asked = await self._gateway.run(work), form.get("next", "")
+        except EvidenceError as error:
+            # Only after the proof was looked at: behind a proxy all have one address, and a good proof is taken.
+            if not self._sign_ins.count(_client(request), now_ms):
+                raise _too_often() from error
+            raise
         return self._with_cookie(self._go(asked if _ID.fullmatch(asked) else ""), made)
 
     async def sign_out(self, request: Request, visitor: Visitor) -> Response:
@@ -230,8 +232,6 @@ class _Pages:
         site = fields_of(request.scope).get(b"sec-fetch-site", b"")
         if site in {b"cross-site", b"same-site"} and request.method == "GET":
             return None
-        if not self._arrivals.count(_client(request), self._now_ms()):
-            raise _too_often()
         return self._visitors.begin(self._now_ms())
 
     def _is_person(self, visitor: Visitor) -> bool:

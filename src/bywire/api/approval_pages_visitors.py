@@ -1,10 +1,12 @@
 """Who looks at the pages: a cookie that says nothing, and what this process remembers under it.
 
 A sign-in gives the visitor a new cookie, so that nobody can have put theirs there before. A proof is good for one
-verdict and five minutes. Nothing is kept on disk: a restart signs everybody out.
+verdict and five minutes. Nothing is kept on disk: a restart signs everybody out. Nothing at all is kept of who has not
+signed in, so that no crowd of them pushes anybody out: their cookie carries its end and our mark.
 """
 
 import hmac
+import re
 import threading
 from collections import OrderedDict
 from hashlib import sha256
@@ -14,19 +16,20 @@ from bywire.approvals.channel_sign_in import AGE_MS_MAX, Proved, challenge_of
 
 VISITORS_MAX = 1_024
 ANONYMOUS_MS = 900_000
+_ANONYMOUS = re.compile(r"([A-Za-z0-9_-]{16,128}\.([0-9]{1,16}))\.([0-9a-f]{64})")
 
 
 class Visitor:
     """One browser. `person` is empty until they proved who they are; times in ms since the epoch."""
 
-    def __init__(self, secret: str, now_ms: int) -> None:
+    def __init__(self, secret: str, csrf: str, until_ms: int) -> None:
         self.secret = secret
-        self.csrf = draw_secret()
+        self.csrf = csrf
         self.challenge = challenge_of(secret)
         self.person = ""
         self.key_id = ""
         self.proved_ms = 0
-        self.until_ms = now_ms + ANONYMOUS_MS
+        self.until_ms = until_ms
 
     def is_fresh(self, now_ms: int) -> bool:
         """Whether they proved who they are within five minutes, and answered nothing since."""
@@ -38,10 +41,11 @@ class Visitor:
 
 
 class Visitors:
-    """Visitors of one process, bounded: those who were not seen for longest go first, the anonymous before all."""
+    """Visitors of one process. People are remembered, bounded: those who were not seen for longest go first."""
 
     def __init__(self, session_ms: int) -> None:
         self._session_ms = session_ms
+        self._key = draw_secret().encode()
         self._known: OrderedDict[str, Visitor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -50,27 +54,28 @@ class Visitors:
         with self._lock:
             name = _name(secret)
             found = self._known.get(name)
-            if found is None or now_ms >= found.until_ms:
-                self._known.pop(name, None)
-                return None
-            self._known.move_to_end(name)
-            return found
+            if found is not None and now_ms < found.until_ms:
+                self._known.move_to_end(name)
+                return found
+            self._known.pop(name, None)
+        return self._anonymous(secret, now_ms)
 
     def begin(self, now_ms: int) -> Visitor:
         """Somebody new."""
-        made = Visitor(draw_secret(), now_ms)
-        with self._lock:
-            self._put(made)
-        return made
+        until_ms = now_ms + ANONYMOUS_MS
+        told = f"{draw_secret()}.{until_ms}"
+        secret = f"{told}.{self._mark('cookie', told)}"
+        return Visitor(secret, self._mark("csrf", secret), until_ms)
 
     def signed_in(self, visitor: Visitor, proved: Proved, now_ms: int) -> Visitor:
         """The same browser as a person, under another cookie."""
-        made = Visitor(draw_secret(), now_ms)
+        made = Visitor(draw_secret(), draw_secret(), now_ms + self._session_ms)
         made.person, made.key_id, made.proved_ms = proved.person, proved.key_id, proved.at_ms
-        made.until_ms = now_ms + self._session_ms
         with self._lock:
             self._known.pop(_name(visitor.secret), None)
-            self._put(made)
+            if len(self._known) >= VISITORS_MAX:
+                self._known.popitem(last=False)
+            self._known[_name(made.secret)] = made
         return made
 
     def forget(self, visitor: Visitor) -> None:
@@ -85,11 +90,16 @@ class Visitors:
             visitor.proved_ms = 0
             return fresh
 
-    def _put(self, made: Visitor) -> None:
-        if len(self._known) >= VISITORS_MAX:
-            oldest = next((name for name, one in self._known.items() if not one.person), next(iter(self._known)))
-            del self._known[oldest]
-        self._known[_name(made.secret)] = made
+    def _anonymous(self, secret: str, now_ms: int) -> Visitor | None:
+        """Whoever has a cookie of `begin`, for as long as it says."""
+        found = _ANONYMOUS.fullmatch(secret)
+        if found is None or not hmac.compare_digest(found[3], self._mark("cookie", found[1])):
+            return None
+        until_ms = int(found[2])
+        return Visitor(secret, self._mark("csrf", secret), until_ms) if now_ms < until_ms else None
+
+    def _mark(self, kind: str, text: str) -> str:
+        return hmac.new(self._key, f"{kind}\x00{text}".encode(), sha256).hexdigest()
 
 
 def _name(secret: str) -> str:

@@ -19,10 +19,10 @@ from bywire.api import authzen_answer as answers
 from bywire.api.authzen_answer import EVALUATIONS_MAX, Evaluation, Options
 from bywire.api.errors import RefusedError, as_json, malformed
 from bywire.api.reading import decoded, fields_of, json_of, token_of, trace_of
-from bywire.model.ask import Answered, Ask
+from bywire.model.ask import Ask
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
-from bywire.wiring.gateway import BusyError, Gateway, upstream_of
+from bywire.wiring.gateway import Gateway, upstream_of
 
 _QUESTION = ("subject", "action", "resource", "context")
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
@@ -95,7 +95,8 @@ class _Asker:
         workspace_key = self._gateway.workspace.workspace_key
         if asked.context.binding_token:
             answers.check_binding(asked.context.binding_token, answers.question_hash(document()), workspace_key)
-        answered = await self._permit(ask, exact=answers.REPLACE not in asked.context.obligations)
+        exact = answers.REPLACE not in asked.context.obligations
+        answered = await self._gateway.agrant(self._token, ask, exact=exact)
         if not answered.payload:
             return answers.allowed(answered, ask)
         if answered.code not in payload.ANSWERS:
@@ -132,16 +133,6 @@ class _Asker:
                 raise
             error = {"status": refused.status, "message": refused.said["reason"]}
             return {"decision": False, "context": {"error": error, "payload": refused.said}}
-
-    async def _permit(self, ask: Ask, *, exact: bool) -> Answered:
-        """A read is decided here: a hop to another thread costs more than it would wait. A write waits for a disk."""
-        contract = self._gateway.catalogue.find(ask.tool)
-        if contract is not None and contract.read:
-            return self._gateway.permit(self._token, ask, exact=exact)
-        try:
-            return await self._gateway.run(lambda: self._gateway.permit(self._token, ask, exact=exact))
-        except BusyError:
-            raise RefusedError(payload.busy(ask.key)) from None
 
     def _check_subject(self, asked: Evaluation) -> None:
         """Nobody asks for somebody else: the answer would be an intent in their name."""

@@ -1,6 +1,7 @@
 """`/channels/...`: what Slack, Teams and other systems say that a person answered, each signed its own way.
 
-The signature is looked at before anything else is; what is not the platform's is told nothing but that. A person hears
+The signature is looked at before anything else is; what is not the platform's is told nothing but that. Only such are
+counted: behind a proxy all come from one address, and who forges must not keep a person's denial out. A person hears
 what became of their answer: on Slack in a message that only they see, elsewhere in the HTTP answer.
 """
 
@@ -22,7 +23,7 @@ from bywire.wiring import payload
 from bywire.wiring.channels import ApprovalChannels, Settled
 from bywire.wiring.gateway import BusyError, Gateway
 
-CALLBACKS_PER_MINUTE = 300
+FAILURES_PER_MINUTE = 300
 REMEMBERED_MAX = 1_024
 _STATUS = {
     "callback_refused": 401,
@@ -54,13 +55,13 @@ class _Callbacks:
         self._channels: ApprovalChannels = gateway.channels
         self._said = gateway.settings.channels
         self._now_ms = gateway.workspace.clock.now_ms
-        self._rates = Rates(CALLBACKS_PER_MINUTE, REMEMBERED_MAX)
+        self._failures = Rates(FAILURES_PER_MINUTE, REMEMBERED_MAX)
 
     async def slack(self, request: Request) -> Response:
         """A pressed button. Slack waits three seconds, so that the answer to the person follows by itself."""
         said = self._said.slack
         timestamp, signature = _one(request, b"x-slack-request-timestamp"), _one(request, b"x-slack-signature")
-        body = await self._body(request, channel_slack.BODY_BYTES_MAX)
+        body = await body_of(request, channel_slack.BODY_BYTES_MAX)
         members: list[str] = []
 
         def work() -> Settled | None:
@@ -84,7 +85,7 @@ class _Callbacks:
             await self._gateway.run(work)
         except (BywireError, BusyError) as error:
             if not members:
-                return _refused(error)
+                return self._refused(request, error)
             # Slack shows no answer of ours: it would take anything but 200 for a failure and show that.
             return Response(status_code=200, background=BackgroundTask(self._whisper, members[0], _words(error)))
         return Response(status_code=200)
@@ -92,7 +93,7 @@ class _Callbacks:
     async def teams(self, request: Request) -> Response:
         """What a person wrote to the outgoing webhook; they read the answer there, so that refusals are 200, too."""
         said, authorization = self._said.teams, _one(request, b"authorization")
-        body = await self._body(request, channel_teams.BODY_BYTES_MAX)
+        body = await body_of(request, channel_teams.BODY_BYTES_MAX)
 
         def work() -> Settled:
             secret = self._channels.secret(said.secret if said is not None else None)
@@ -104,7 +105,7 @@ class _Callbacks:
             settled = await self._gateway.run(work)
         except (BywireError, BusyError) as error:
             if isinstance(error, BusyError) or error.code == "callback_refused" or error.code not in _TOLD:
-                return _refused(error)
+                return self._refused(request, error)
             return as_json({"type": "message", "text": channel_teams.escaped(_words(error))})
         text = f"{settled.verdict} {settled.approval}: it is {settled.state} now"
         return as_json({"type": "message", "text": channel_teams.escaped(text)})
@@ -113,7 +114,7 @@ class _Callbacks:
         """A verdict of another system's person."""
         said = self._said.webhook
         signed = [_one(request, name) for name in (b"webhook-id", b"webhook-timestamp", b"webhook-signature")]
-        body = await self._body(request, channel_webhook.BODY_BYTES_MAX)
+        body = await body_of(request, channel_webhook.BODY_BYTES_MAX)
 
         def work() -> Settled:
             secret = self._channels.secret(said.verdict_secret if said is not None else None)
@@ -122,14 +123,16 @@ class _Callbacks:
         try:
             settled = await self._gateway.run(work)
         except (BywireError, BusyError) as error:
-            return _refused(error)
+            return self._refused(request, error)
         return as_json({"id": settled.approval, "state": settled.state, "entry": settled.entry})
 
-    async def _body(self, request: Request, bytes_max: int) -> bytes:
+    def _refused(self, request: Request, error: BywireError | BusyError) -> Response:
+        """The answer to what was not taken; what failed its verification is counted, and told to wait in the end."""
         client = request.client.host if request.client else ""
-        if not self._rates.count(client, self._now_ms()):
+        is_forged = isinstance(error, BywireError) and error.code == "callback_refused"
+        if is_forged and not self._failures.count(client, self._now_ms()):
             raise RefusedError(payload.busy(), 429)
-        return await body_of(request, bytes_max)
+        return _refused(error)
 
     def _whisper(self, member: str, text: str) -> None:
         said = self._said.slack

@@ -20,10 +20,10 @@ from bywire.api.limits import without_port
 from bywire.api.reading import body_of, fields_of, token_of, trace_of
 from bywire.api.route_reading import Table, parameters_of, segments_of
 from bywire.api.routes import HTTP, UNMATCHED, Below, destination_of
-from bywire.model.ask import Answered, Ask
+from bywire.model.ask import Ask
 from bywire.model.gateway import Upstream
 from bywire.wiring import payload
-from bywire.wiring.gateway import BusyError, Gateway, refused_busy
+from bywire.wiring.gateway import Gateway
 
 PREFIX = "/ext_authz"
 BY_ROUTE, BY_HOST = b"/ext_authz/route/", b"/ext_authz/host"
@@ -63,7 +63,7 @@ class _Checker:
             )
             return told(said, 403)
         body = await self._body(request)
-        answered = await self._permit(token, self._ask(request, upstream, raw, body))
+        answered = await self._gateway.agrant(token, self._ask(request, upstream, raw, body), exact=True)
         if answered.payload:
             # Envoy takes nothing but 200 for a yes; a client must not take 202 for one either.
             status = 403 if answered.code in {payload.APPROVAL_NEEDED, payload.UNKNOWN_TOOL} else 0
@@ -116,15 +116,6 @@ class _Checker:
             trace=trace_of(request),
             destination=destination_of(upstream),
         )
-
-    async def _permit(self, token: str, ask: Ask) -> Answered:
-        contract = self._gateway.catalogue.find(ask.tool)
-        if contract is not None and contract.read:
-            return self._gateway.permit(token, ask, exact=True)
-        try:
-            return await self._gateway.run(lambda: self._gateway.permit(token, ask, exact=True))
-        except BusyError:
-            return refused_busy(ask)
 
 
 def _key(scope: Scope) -> str:

@@ -5,6 +5,7 @@ stream. A client that goes away ends a read; what may have had an effect is carr
 key finds its outcome.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from bywire.adapters import mcp_message as rpc
 from bywire.adapters.key_files import draw_id
+from bywire.adapters.mcp_followed import Follower
 from bywire.adapters.mcp_link import HANDSHAKE_KNOWN
 from bywire.adapters.mcp_message import HANDSHAKE, MODERN, Message, MessageError
 from bywire.adapters.mcp_relay import Relay
@@ -43,7 +45,7 @@ class McpEndpoint:
         self._server = McpServer(gateway)
         self._gateway = gateway
         self._bytes_max = gateway.settings.limits.body_bytes
-        self._sessions = Sessions()
+        self._sessions = Sessions(lambda session_id, one: self._released(one.upstream, one.principal, session_id))
         self._listeners = Listeners()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,6 +156,7 @@ class McpEndpoint:
             capabilities=session.capabilities,
             log_level=session.log_level,
             trace=trace_of(exchange.request),
+            session=exchange.header("mcp-session-id"),
         )
         outlet = Outlet()
         relay = session.under_way[message.id] = self._server.relay(caller, message, _into(outlet))
@@ -209,7 +212,13 @@ class McpEndpoint:
 
     async def _listen(self, exchange: Exchange, caller: Caller, message: Message) -> None:
         """`subscriptions/listen`: what the client may hear is said first, then what changes, until it goes away."""
-        self._gateway.session(caller.token)
+        principal, stream = self._gateway.session(caller.token).principal.id, draw_id()
+        try:
+            await self._listened(exchange, msgspec.structs.replace(caller, session=stream), message)
+        finally:
+            self._released(caller.upstream, principal, stream)
+
+    async def _listened(self, exchange: Exchange, caller: Caller, message: Message) -> None:
         asked = message.arguments.get("notifications")
         asked = asked if isinstance(asked, dict) else {}
         kinds = frozenset(name for name in _ALL_CHANGES if asked.get(name) is True)
@@ -240,6 +249,12 @@ class McpEndpoint:
             await exchange.streamed(outlet, first)
         finally:
             stop()
+
+    def _released(self, upstream: str, principal: str, session: str) -> None:
+        """What a session or stream followed ends with it; in a thread, for the upstream is told."""
+        executor = self._server.executor(upstream)
+        if executor is not None:
+            asyncio.get_running_loop().run_in_executor(None, executor.link.release, Follower(principal, session))
 
     def _session(self, exchange: Exchange) -> McpSession:
         """The session of a request, for the principal that began it alone."""

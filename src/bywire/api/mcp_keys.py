@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from bywire.gateway.contract import PARAMETERS_BYTES_MAX, ContractError
 from bywire.gateway.redaction import Redactor
 from bywire.identity.session import Session
 from bywire.seal import jcs
@@ -21,7 +22,12 @@ STATE_CHARS_MAX = 1_024
 
 
 def derived_key(session: Session, tool: str, arguments: dict[str, Any], redactor: Redactor) -> str:
-    """The key of a call that names none. EvidenceError `not_canonical` for arguments that have no canonical form."""
+    """The key of a call that names none. EvidenceError `not_canonical` for arguments that have no canonical form.
+
+    ContractError for arguments larger than a door takes: looking for secrets in them would cost seconds.
+    """
+    if len(jcs.canonical(arguments)) > PARAMETERS_BYTES_MAX:
+        raise ContractError("the parameters are too large", next_step=f"send at most {PARAMETERS_BYTES_MAX} bytes")
     said = [session.principal.id, session.run, tool, redactor.canonical(arguments)]
     return f"mcp:{jcs.digest(said)[:48]}"
 

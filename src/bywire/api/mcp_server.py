@@ -6,19 +6,21 @@ door as it came. Resources, prompts and completion are reads of pseudo-tools tha
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from bywire.adapters import mcp_message as rpc
+from bywire.adapters.mcp_followed import Follower
 from bywire.adapters.mcp_headers import Headers, disagreement, parameter_disagreement
 from bywire.adapters.mcp_message import HANDSHAKE, MODERN, VERSIONS, Message
 from bywire.adapters.mcp_relay import LEVELS, RELAY, Relay
-from bywire.adapters.mcp_upstream import REQUESTS, McpExecutor
+from bywire.adapters.mcp_upstream import REQUESTS, SUBSCRIPTIONS, McpExecutor
 from bywire.api import mcp_answers as answers
 from bywire.api.mcp_keys import KEY_CHARS_MAX, derived_key, key_of_state, sign_state
-from bywire.gateway.contract import Contract
+from bywire.gateway.contract import Contract, ContractError
 from bywire.gateway.redaction import Redactor
 from bywire.model.ask import Answered, Ask
 from bywire.model.errors import BywireError, EvidenceError
@@ -54,7 +56,8 @@ class FaultError(Exception):
 class Caller(msgspec.Struct, frozen=True):
     """Who asks over one request: a token, what its client can do, and the headers that the body must agree with.
 
-    `log_level` is the least that it hears; `headers` is None where the transport has none.
+    `log_level` is the least that it hears; `headers` is None where the transport has none; `session` is the session or
+    stream with whose end what it follows ends.
     """
 
     token: str
@@ -64,6 +67,7 @@ class Caller(msgspec.Struct, frozen=True):
     log_level: str = ""
     trace: str = ""
     headers: Headers | None = None
+    session: str = ""
 
     @property
     def is_modern(self) -> bool:
@@ -171,9 +175,10 @@ class McpServer:
                 raise FaultError(rpc.HEADER_MISMATCH, wrong)
         ask = self._ask(caller, message, tool, arguments)
         returns = caller.is_modern and message.arguments.get("requestState") is not None
+        keyed = None
         if contract is None or not contract.read:
-            ask = self._keyed(caller, message, ask, contract)
-        answered = await self._asked(caller, ask, relay)
+            keyed = functools.partial(self._keyed, caller, message, ask, contract)
+        ask, answered = await self._asked(caller, ask, relay, keyed)
         if returns and answered.code == payload.APPROVAL_NEEDED and not _declined(message):
             answered = await self._after_approval(caller, ask, relay, answered)
         by = _elicitation(caller)
@@ -190,7 +195,7 @@ class McpServer:
         while answered.code == payload.APPROVAL_NEEDED and left > 0 and not relay.is_cancelled:
             await asyncio.sleep(wait)
             left, wait = left - wait, min(2 * wait, LOOK_SECONDS_MAX)
-            answered = await self._asked(caller, ask, relay)
+            _, answered = await self._asked(caller, ask, relay)
         return answered
 
     async def _request(self, caller: Caller, method: str, message: Message, relay: Relay) -> dict[str, Any]:
@@ -202,7 +207,9 @@ class McpServer:
         if contract is None or not contract.read:
             raise FaultError(rpc.METHOD_NOT_FOUND, f"no contract lists {tool}: it is not relayed")
         params = {name: item for name, item in message.arguments.items() if name != "_meta"}
-        answered = await self._asked(caller, self._ask(caller, message, tool, params), relay)
+        if method in SUBSCRIPTIONS:
+            relay.follower = Follower(self.gateway.principal(caller.token).id, caller.session)
+        _, answered = await self._asked(caller, self._ask(caller, message, tool, params), relay)
         if answered.payload:
             refusal = relay.refusal
             if refusal is not None and answered.code == payload.UPSTREAM_FAILED:
@@ -211,21 +218,26 @@ class McpServer:
         result = answers.request_result(answered, contract)
         return answers.completed(method, result, caller.upstream, modern=caller.is_modern)
 
-    async def _asked(self, caller: Caller, ask: Ask, relay: Relay) -> Answered:
-        def work() -> Answered:
+    async def _asked(
+        self, caller: Caller, ask: Ask, relay: Relay, keyed: Callable[[], Ask] | None = None
+    ) -> tuple[Ask, Answered]:
+        """The answer, with what was asked: what `keyed` gives, in the pool, where no other client waits for it."""
+
+        def work() -> tuple[Ask, Answered]:
+            asked = ask if keyed is None else keyed()
             held = RELAY.set(relay)
             try:
-                return self.gateway.call(caller.token, ask)
+                return asked, self.gateway.call(caller.token, asked)
             finally:
                 RELAY.reset(held)
 
         try:
-            answered = await self.gateway.run(work)
+            ask, answered = await self.gateway.run(work)
         except BusyError:
             answered = refused_busy(ask)
         if answered.code == payload.UNAUTHENTICATED:
             raise UnauthenticatedError(answered.payload)
-        return answered
+        return ask, answered
 
     def _ask(self, caller: Caller, message: Message, tool: str, arguments: dict[str, Any]) -> Ask:
         meta = message.meta
@@ -259,7 +271,7 @@ class McpServer:
         if ask.key or (contract is not None and contract.key_template):
             return ask
         session = self.gateway.session(caller.token)
-        with contextlib.suppress(EvidenceError):  # the door says what is wrong with the arguments
+        with contextlib.suppress(EvidenceError, ContractError):  # the door says what is wrong with the arguments
             return msgspec.structs.replace(ask, key=derived_key(session, ask.tool, ask.parameters, self.redactor))
         return ask
 

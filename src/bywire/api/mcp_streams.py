@@ -155,9 +155,13 @@ class McpSession:
 
 
 class Sessions:
-    """Sessions by id. The one used longest ago makes room: of the same principal's, so that nobody ends another's."""
+    """Sessions by id. The one used longest ago makes room: of the same principal's, so that nobody ends another's.
 
-    def __init__(self) -> None:
+    `ended` is told of each that is over.
+    """
+
+    def __init__(self, ended: Callable[[str, McpSession], None] = lambda _id, _session: None) -> None:
+        self._ended = ended
         self._kept: dict[str, McpSession] = {}
         self._each: dict[str, collections.OrderedDict[str, None]] = {}
 
@@ -190,3 +194,4 @@ class Sessions:
             del self._each[found.principal]
         for relay in list(found.under_way.values()):
             relay.cancel()
+        self._ended(session_id, found)

@@ -14,7 +14,7 @@ import msgspec
 from bywire.api.errors import malformed
 from bywire.api.reading import Headers, decoded, header
 from bywire.gateway.contract import Catalogue, Contract
-from bywire.gateway.request_path import Template, ambiguous, most_specific, parse_path, parse_template
+from bywire.gateway.request_path import Template, ambiguous, fits, most_specific, parse_path, parse_template
 from bywire.model.connection import FORM_BODY, Route
 from bywire.model.errors import ConfigError, EvidenceError
 
@@ -116,8 +116,12 @@ def _from_path(entry: Entry, in_path: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name, value in in_path.items():
         # A slash is part of a value only where the contract says what the value may look like.
-        if "/" in value and f"{{+{name}}}" not in entry.route.path and "pattern" not in _property(entry, name):
-            raise malformed(f"{name} holds an encoded slash", "send one segment, or let the contract give it a pattern")
+        slashes = f"{{+{name}}}" in entry.route.path or name in entry.route.with_slashes
+        if not fits(value, slashes=slashes):
+            raise malformed(
+                f"{name} holds an encoded '/', '?' or '#'",
+                "send one plain segment; a contract that allows '/' gives the parameter a pattern ^...$ that names it",
+            )
         found[name] = _typed(entry, name, value)
     return found
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from bywire.adapters.process_deadline import ends_within
 from bywire.adapters.token_file import read_token
 from bywire.cli.main import Place
 from bywire.cli.output import console, finish, literal, print_json
-from bywire.config.hook_answers import Reply, answer, blocked
+from bywire.config.hook_answers import BLOCKED, Reply, answer, blocked
 from bywire.config.hook_files import PROGRAM
 from bywire.config.hook_input import BEFORE, BYTES_MAX, CLAUDE_CODE, CODEX, CURSOR, OTHER, HookCall, parse_hook_input
 from bywire.config.packs import HOSTS
@@ -19,6 +20,8 @@ from bywire.wiring.hook_installing import install_hook, uninstall_hook
 from bywire.wiring.hooks import Hook, There
 
 NOT_REPORTED = 1
+# Hosts let the tool run after TIMEOUT_SECONDS of config/hook_files.py; starting and ending a process take their share.
+DEADLINE_SECONDS = 40.0
 
 
 @click.group()
@@ -106,23 +109,38 @@ def install(
 def _answer(
     host: str, place: Place, agent: str, url: str, token_file: Path | None, through: tuple[str, ...], *, decide: bool
 ) -> None:
+    late = blocked(f"no answer within {DEADLINE_SECONDS:.0f} s; nothing was allowed")
+    with ends_within(DEADLINE_SECONDS, late.err, BLOCKED):
+        reply = _reply(host, place, agent, url, token_file, through, decide=decide)
+        try:
+            _say(reply)
+        except BaseException:  # noqa: BLE001  a host that cannot be told must not go on
+            reply = Reply(code=BLOCKED)
+    finish(reply.code)
+
+
+def _reply(
+    host: str, place: Place, agent: str, url: str, token_file: Path | None, through: tuple[str, ...], *, decide: bool
+) -> Reply:
     before = True
     try:
         call = parse_hook_input(sys.stdin.buffer.read(BYTES_MAX + 1), host)
         before = call.event == BEFORE
         if call.event == OTHER:
-            reply = Reply()
-        else:
-            reply = _asked(host, place, _principal(agent), url, token_file, through, call, decide=decide)
+            return Reply()
+        return _asked(host, place, _principal(agent), url, token_file, through, call, decide=decide)
     except BywireError as error:
         reply = blocked(f"{error.message}. Next: {error.next_step}")
-    except Exception as error:  # noqa: BLE001  any other exit code than 2 lets the tool run
+    except BaseException as error:  # noqa: BLE001  any other exit code than 2 lets the tool run
         reply = blocked(f"the hook failed ({type(error).__name__}); nothing was allowed")
+    return reply if before else Reply(err=reply.err, code=NOT_REPORTED)
+
+
+def _say(reply: Reply) -> None:
     if reply.out:
         click.echo(reply.out)
     if reply.err:
         click.echo(reply.err, err=True)
-    finish(reply.code if before or not reply.code else NOT_REPORTED)
 
 
 def _asked(

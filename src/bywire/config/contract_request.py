@@ -9,7 +9,7 @@ from typing import Any
 
 from bywire.config.connections import METHODS
 from bywire.config.reading import Node, read_optional
-from bywire.gateway.request_path import parse_template
+from bywire.gateway.request_path import parse_template, slashed
 from bywire.model.connection import BODIES, Route
 from bywire.model.errors import ConfigError
 
@@ -35,6 +35,7 @@ def read_request(node: Node, schema: Mapping[str, Any]) -> Route:
         query=_names(fields["query"], known) if "query" in fields else (),
         headers=_headers(fields["headers"], known) if "headers" in fields else {},
         body=read_optional(fields, "body", lambda item: item.choice(BODIES), BODIES[0]),
+        with_slashes=tuple(name for name in in_path if slashed(schema.get("properties", {}).get(name))),
     )
     _check(node, route, in_path, known, schema.get("required", ()))
     return route

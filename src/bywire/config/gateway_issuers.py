@@ -25,6 +25,8 @@ TENANTS = (
     "sub", "repository", "repository_id", "repository_owner", "repository_owner_id", "project_path", "project_id",
     "namespace_path", "namespace_id", "client_id", "azp", "email", "/kubernetes.io/namespace",
 )  # fmt: skip
+# Whose client asked, not who: everybody who signs in there has these.
+CLIENTS = ("client_id", "azp")
 # A repository's token says what ran; whoever may push any branch could run anything.
 REPOSITORIES = ("repository", "repository_id", "repository_owner", "repository_owner_id",
                 "project_path", "project_id", "namespace_path", "namespace_id")  # fmt: skip
@@ -110,6 +112,16 @@ def _mapping(node: Node) -> Mapping:
             "no claim here says whose token it is, so the issuer's other users would fit, too",
             "name sub, repository_id, project_id, /kubernetes.io/namespace or another of its kind",
         )
+    rule_of = {rule.claim: rule for rule in rules}
+    if "email" in claims and ("email_verified" not in rule_of or rule_of["email_verified"].values != (True,)):
+        raise fields["claims"].refuse(
+            "an address that nobody verified is whoever claims it", "add `email_verified: true`, or name sub instead"
+        )
+    if not (set(TENANTS) - set(CLIENTS)) & claims.keys():
+        raise fields["claims"].refuse(
+            "everybody who signs in with this client would be this agent",
+            "name sub or another claim of their own, too",
+        )
     if "sub" not in claims and set(REPOSITORIES) & claims.keys() and not set(WHERE) & claims.keys():
         raise fields["claims"].refuse(
             "whoever may push any branch of the repository would be this agent",
@@ -126,6 +138,8 @@ def _values(name: str, node: Node) -> tuple[Value, ...]:
 
 def _value(name: str, node: Node) -> Value:
     """Text, a whole number or a truth value. A `*` stands after a beginning that says whose it is."""
+    if name == "ref_protected" and node.value is not True and node.value != "true":
+        raise node.refuse("a branch that is not protected says nothing", 'write true, or "true" as the issuer does')
     if isinstance(node.value, bool):
         return node.boolean()
     if isinstance(node.value, int):
@@ -135,13 +149,18 @@ def _value(name: str, node: Node) -> Value:
         return text
     if name in TENANTS:
         raise node.refuse("a `*` here would fit names that others may register", "write the whole name")
-    first = re.split(r"[/:@|]", text)[0]
-    is_open = "*" in text[:2] or (first != text and "*" in first) or _ANY_REF.match(text) is not None
-    if text.count("*") > STARS_MAX or is_open:
+    # What follows an `@` is the ref of a workflow, and is as open or closed as `ref` itself.
+    if text.count("*") > STARS_MAX or any(map(_is_open, (text, *text.split("@")[1:]))):
         raise node.refuse(
             "this would fit too much", f"begin with a plain name of at least two characters; at most {STARS_MAX} `*`"
         )
     return text
+
+
+def _is_open(text: str) -> bool:
+    """Whether a pattern has no beginning of its own, or is every branch or every tag."""
+    first = re.split(r"[/:@|]", text)[0]
+    return "*" in text[:2] or (first != text and "*" in first) or _ANY_REF.match(text) is not None
 
 
 def _run(node: Node) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 Claude Code: an explicit `allow` would pass over its own permission prompts, so that silence lets it go on as ever.
 Codex refuses `allow` and `ask` and then runs the tool: it is told nothing, or `deny`. Cursor takes `allow` and `deny`.
+No host is ever told `ask`: whoever sits before it may be the requester, the owner or the author, and signs nothing.
 Exit code 2 blocks in all three; any other failure lets the tool run, which is why this never ends in one.
 """
 
@@ -12,7 +13,7 @@ import msgspec
 
 from bywire.config.hook_input import CODEX, CURSOR
 
-ALLOW, ASK, DENY = "allow", "ask", "deny"
+ALLOW, DENY = "allow", "deny"
 BLOCKED = 2
 REASON_CHARS_MAX = 2_000
 
@@ -42,9 +43,9 @@ def answer(host: str, verdict: Verdict, *, decide: bool) -> Reply:
         return Reply(json.dumps(said))
     if verdict.effect == ALLOW and (host == CODEX or not decide):
         return Reply()
-    effect = DENY if host == CODEX and verdict.effect == ASK else verdict.effect
+    effect = ALLOW if verdict.effect == ALLOW else DENY
     decision = {"hookEventName": "PreToolUse", "permissionDecision": effect}
-    if verdict.effect != ALLOW:
+    if effect != ALLOW:
         decision["permissionDecisionReason"] = reason
     return Reply(json.dumps({"hookSpecificOutput": decision}))
 

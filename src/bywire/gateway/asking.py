@@ -87,15 +87,23 @@ class Entrance:
         self._clock = clock
         self._sessions = sessions
 
-    def ask(self, token: str, request: ActionRequest) -> Asked:
-        """Raises EvidenceError (not authenticated), ContractError (malformed call)."""
+    def ask(self, token: str, request: ActionRequest, *, advice: bool = False) -> Asked:
+        """Raises EvidenceError (not authenticated), ContractError (malformed call).
+
+        `advice` is never carried out, so it needs no idempotency key.
+        """
         session_id = self._sessions.session_of(token, self._clock.now_ms())
         contract = self.catalogue.find(request.tool)
         self._check_request(request)
         request = msgspec.structs.replace(request, parameters=self.catalogue.check(contract, request.parameters))
         self._check_place(contract, request)
-        request = self._keyed(contract, request)
+        request = self._keyed(contract, request, needed=not advice)
         return self._asked(request, contract, self._state.snapshot(session_id, request.service))
+
+    def again(self, asked: Asked) -> Asked:
+        """The same call as its session is now. Raises EvidenceError when that was revoked."""
+        snapshot = self._state.snapshot(asked.snapshot.session.id, asked.request.service)
+        return self._asked(asked.request, asked.contract, snapshot)
 
     def replaced(self, asked: Asked, values: Mapping[str, Any]) -> Asked:
         """The same call with other parameters: a new action, which is decided anew (RULES 6)."""
@@ -179,7 +187,7 @@ class Entrance:
             return UNKNOWN
         return CURRENT if same_digest(found, contract.definition) else CHANGED
 
-    def _keyed(self, contract: Contract | None, request: ActionRequest) -> ActionRequest:
+    def _keyed(self, contract: Contract | None, request: ActionRequest, *, needed: bool) -> ActionRequest:
         """A contract's key template decides the idempotency key; a caller may repeat it, not change it."""
         if contract is None or contract.read:
             return request
@@ -192,7 +200,7 @@ class Entrance:
                 f"{contract.name} derives its idempotency key from its parameters",
                 next_step=f"send none, or {derived}",
             )
-        if not derived and not request.idempotency_key:
+        if needed and not derived and not request.idempotency_key:
             raise ContractError("a write needs an idempotency key", next_step="send one, stable across retries")
         return msgspec.structs.replace(request, idempotency_key=derived or request.idempotency_key)
 

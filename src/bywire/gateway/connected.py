@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bywire.gateway.contract import ContractError
 from bywire.model.connected import THOUSANDTHS, Cost, CostRule
@@ -23,9 +23,25 @@ SCRIPT, TEXT, REPLACED = "script", "text", "replaced"
 MEANINGS = ("image", "replicas", "amount", "currency", "command", "host", SCRIPT, TEXT, REPLACED)
 ACTIONS, TOKENS = "actions", "tokens"
 LISTED_MAX = 64
+# Where a URL leads that names no port (RFC 9110 4.2, RFC 6455 3, RFC 3986 of the others).
+SSH_PORT = 22
+SCHEME_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "git": 9418, "ftp": 21} | dict.fromkeys(
+    ("ssh", "git+ssh", "ssh+git", "sftp"), SSH_PORT
+)
+UNKNOWN_PORT = "?"
 _DIGITS_MAX = 32
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:.]{2,45}")
+# The spellings that every reader takes for the same host: `[user@]host[:port]`, `user@host:path`, and a URL, with a
+# login only where the scheme is a remote shell's. No '@', backslash or space comes after the host.
+_LOGIN = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}@"
+_AT = r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,254})"
+_AFTER = r"[^\s@\\\x00-\x1f\x7f]"
+_ONE_READING = re.compile(
+    rf"(?:{_LOGIN})?{_AT}(?::[0-9]{{1,5}})?|{_LOGIN}{_AT}:{_AFTER}+"
+    rf"|(?:[A-Za-z][A-Za-z0-9+.-]{{0,31}}://|(?:ssh|git\+ssh|ssh\+git|sftp)://{_LOGIN})"
+    rf"{_AT}(?::[A-Za-z0-9]{{0,5}})?(?:[/?#]{_AFTER}*)?"
+)
 
 
 def costs(rules: tuple[CostRule, ...], parameters: dict[str, Any], tokens: int) -> tuple[Cost, ...]:
@@ -51,9 +67,10 @@ def meaning(
     """`action.meaning` of the policy input: the parameters that the contract `named`, in one shape.
 
     Raises ContractError for a value that cannot be read so. {"images": [text], "replicas": int, "amount": number,
-    "currency": text, "command": [text], "hosts": [name], "environment": text}: a key is absent when the contract names
-    none, a list is empty when the call names none. `parameters` are the raw ones; `shown` takes out of each text what
-    may not be recorded, after it was read.
+    "currency": text, "command": [text], "hosts": [name], "endpoints": [name:port], "environment": text}: a key is
+    absent when the contract names none, a list is empty when the call names none. A host of which nobody said the port
+    is no endpoint. `parameters` are the raw ones; `shown` takes out of each text what may not be recorded, after it was
+    read.
     """
     found: dict[str, Any] = {"environment": environment}
     for word, parameter in named.items():
@@ -63,7 +80,9 @@ def meaning(
         if word == "image":
             found["images"] = [shown(text) for text in _texts(value, parameter)]
         elif word == "host":
-            found["hosts"] = [shown(host_of(text, parameter)) for text in _texts(value, parameter)]
+            places = [(shown(host_of(text, parameter)), port_of(text)) for text in _texts(value, parameter)]
+            found["hosts"] = [host for host, _ in places]
+            found["endpoints"] = [f"{host}:{port}" for host, port in places if port]
         elif word == "command":
             found["command"] = [shown(text) for text in _command(value, parameter)]
         elif value is None:
@@ -91,16 +110,41 @@ def number(value: Any, parameter: str) -> Decimal:
 
 
 def host_of(text: str, parameter: str) -> str:
-    """The host that a name, `user@host`, `host:port` or URL leads to, in lower case. Raises ContractError."""
-    rest = text.strip()
+    """The host that a name, `user@host`, `host:port` or URL leads to, in lower case. Raises ContractError.
+
+    What some program could read as another host (`evil.example/@good.example`, `https:/evil.example`) is refused.
+    """
     try:
-        address = urlsplit(rest if "://" in rest else f"//{rest.rpartition('@')[2]}")
-        found = (address.hostname or "").rstrip(".").lower()
+        found = (_address(text).hostname or "").rstrip(".").lower()
     except ValueError:
         found = ""
-    if _HOST.fullmatch(found) is None or "\\" in rest:
-        raise ContractError(f"{parameter} names no host", next_step=f"send {parameter} as a host name or a URL")
+    if _HOST.fullmatch(found) is None or _ONE_READING.fullmatch(text) is None:
+        raise ContractError(
+            f"{parameter} names no host, or more than one",
+            next_step=f"send {parameter} as a host name, or as a URL without a user and without '@'",
+        )
     return found
+
+
+def port_of(text: str) -> str:
+    """The port that the text of a host leads to: the one it says, else its scheme's; empty for a mere name.
+
+    UNKNOWN_PORT, which no list names, where a scheme's own is not known. `user@host:path` is a remote shell's (scp),
+    to which `user@host:443` is a path, too: that is unknown.
+    """
+    rest = text.strip()
+    scheme, is_url, _ = rest.partition("://")
+    try:
+        port = _address(rest).port
+    except ValueError:
+        return UNKNOWN_PORT if is_url else str(SSH_PORT)
+    if port is not None:
+        return UNKNOWN_PORT if "@" in rest and not is_url and port != SSH_PORT else str(port)
+    return str(SCHEME_PORTS.get(scheme.lower(), UNKNOWN_PORT)) if is_url else ""
+
+
+def _address(text: str) -> SplitResult:
+    return urlsplit(text if "://" in text else f"//{text.rpartition('@')[2]}")
 
 
 def _command(value: Any, parameter: str) -> list[str]:

@@ -144,7 +144,8 @@ def address_class(address: str) -> AddressClass:
 def worst_class(host: str, addresses: Iterable[str]) -> AddressClass:
     """The worst of a destination's addresses: one good address does not excuse another."""
     if is_raw(host):
-        return AddressClass.RAW
+        kinds = {address_class(one) for one in (host.strip("[]"), *addresses)}
+        return AddressClass.METADATA if AddressClass.METADATA in kinds else AddressClass.RAW
     if host in METADATA_NAMES:
         return AddressClass.METADATA
     return max(map(address_class, addresses), key=_WORSE.index, default=AddressClass.UNRESOLVED)

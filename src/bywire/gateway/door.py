@@ -39,7 +39,7 @@ from bywire.identity.session import TAINTED
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import ActionRequest, CanonicalAction
 from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus, Reason
-from bywire.model.errors import ConflictError
+from bywire.model.errors import ConflictError, EvidenceError
 from bywire.model.gateway_budgets import Budgets
 from bywire.model.gateway_inspection import InspectionSettings
 from bywire.model.operator import OperatorConfig
@@ -47,6 +47,7 @@ from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
 
 OUTSIDE_WINDOW = "approval.outside_window"
+SESSION_CHANGED = "state.session_changed"
 
 
 class Door:
@@ -159,8 +160,11 @@ class Door:
         won = now is None or now.outcome is None or now.outcome.entry == settled.entry
         return settled if won or now is None else permitting.said_before(now.outcome, outcome) or settled
 
-    def _intend(self, asked: Asked, *, mediated: bool, exact: bool = False) -> Outcome | tuple[Judged, IntentRow]:
+    def _intend(
+        self, asked: Asked, *, mediated: bool, exact: bool = False, again: bool = False
+    ) -> Outcome | tuple[Judged, IntentRow]:
         """Steps 4 to 7: a durable intent, or the answer when there is none."""
+        first = asked
         asked, known = self._known(asked)  # 4 idempotency: the same key means the same action
         if known is not None and asked.contract is not None:
             return self._repeat(asked, known)
@@ -186,6 +190,9 @@ class Door:
             else self._commit(judged, asked.contract, envelope, mediated=mediated)
         )
         if isinstance(row, Miss):  # 7 durable before the effect, or not at all
+            lowered = self._lowered(first) if row.rule == SESSION_CHANGED and not again else None
+            if lowered is not None:
+                return self._intend(lowered, mediated=mediated, exact=exact, again=True)
             return self._missed(asked, row, decision, envelope)
         self._steps.reached("door.intent_committed")
         self._hear(asked, asked.contract)
@@ -196,12 +203,16 @@ class Door:
 
         It authorises nothing: no intent, no packet, no budget, and `call` decides anew. It is recorded as advice.
         """
-        asked = self._entrance.ask(token, request)
+        asked = self._entrance.ask(token, request, advice=True)
         read = asked.contract is not None and asked.contract.read
         judged = self._decider.judge_read(asked) if read else self._decider.judge(asked)
         decision, snapshot = judged.decision, msgspec.to_builtins(asked.snapshot)
         revision = jcs.digest([decision.bundle_digest, snapshot, asked.target])
-        said = {"effect": str(decision.effect), "revision": revision, "authorises": False}
+        said: dict[str, Any] = {"effect": str(decision.effect), "revision": revision, "authorises": False}
+        if judged.asked.action.digest != asked.action.digest:
+            # What would be carried out is another action than the one asked about.
+            said["parameters"] = judged.asked.action.parameters
+            said["effect"] = str(Effect.SANITIZE if decision.effect is Effect.ALLOW else decision.effect)
         document = {**said, "decision": msgspec.to_builtins(decision), "action": asked.action.digest}
         entry = self._journal.record_document("advised", document, request.change, asked.now_ms)
         return _outcome(
@@ -250,6 +261,16 @@ class Door:
     def frozen(self) -> bool:
         """Whether nothing at all may be sent now, retreats included."""
         return self._state.frozen()
+
+    def _lowered(self, asked: Asked) -> Asked | None:
+        """The call of a session that lost its integrity meanwhile, to be decided as what it is now; None when it ended.
+
+        Agents call in parallel: one that reads untrusted text lowers what the others are decided as (RULES 22).
+        """
+        try:
+            return self._entrance.again(asked)
+        except EvidenceError:
+            return None
 
     def _known(self, asked: Asked) -> tuple[Asked, IntentRow | None]:
         """The intent under the call's key. A retreat whose key is derived is asked for anew once it is needed again."""

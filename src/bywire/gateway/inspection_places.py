@@ -8,11 +8,18 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from bywire.gateway.destination import METADATA_NAMES, TUNNEL_HOSTS, AddressClass, address_class, is_tunnel_host
+from bywire.gateway.destination import (
+    METADATA_NAMES,
+    TUNNEL_HOSTS,
+    AddressClass,
+    address_class,
+    is_tunnel_host,
+    is_tunnel_port,
+)
 from bywire.gateway.sensitive_pattern import Pattern, either
 
 TRAVERSAL, ABSOLUTE, SYSTEM_PATH, NUL = "path_traversal", "absolute_path", "system_path", "nul_byte"
-SSH, TUNNEL, RAW_IP, METADATA, LOOPBACK, REBINDING, COLLECTOR = (
+SSH, TUNNEL, RAW_IP, METADATA, LOOPBACK, REBINDING, COLLECTOR, AMBIGUOUS = (
     "ssh_destination",
     "tunnel",
     "raw_ip",
@@ -20,6 +27,7 @@ SSH, TUNNEL, RAW_IP, METADATA, LOOPBACK, REBINDING, COLLECTOR = (
     "loopback",
     "rebinding_host",
     "collector_host",
+    "ambiguous_host",
 )
 _KINDS = {
     AddressClass.METADATA: METADATA,
@@ -63,6 +71,13 @@ _IPV6 = re.compile(
     r"(?<![0-9A-Za-z:.])\[?((?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{0,4}|[0-9]{1,3}(?:\.[0-9]{1,3}){3}))\]?(?!\.?[0-9A-Za-z:])"
 )
 _WHOLE_HOST = re.compile(r"\s*(\[[0-9A-Fa-f:.%]+\]|[0-9A-Fa-f:]{2,45}|[A-Za-z0-9._-]{1,255})(?::[0-9]{1,5})?\s*\Z")
+# Somebody at a host, or a host with a port: what a parameter that means a host should hold the host of alone.
+_ENDPOINT = re.compile(r"\s*(?:([^\s@/]{1,64})@)?(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]{1,255})(?::([0-9]{1,5}))?\s*\Z")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+# A host is over at the first of these, for some programs; others look for the last '@'.
+_HOST_END = re.compile(r"[/?#@\s\x00-\x1f\x7f]")
+# A scheme without both of its slashes, or a host that is empty.
+_NO_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?/")
 _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,16}\Z|[0-9]{1,16}\Z")
 CALLS_FOR_A_LOOK = (
     r"\x00",
@@ -116,12 +131,25 @@ def destinations(text: bytes, *, is_host: bool) -> Iterator[tuple[str, bool]]:
         yield SSH, not all(copy.startswith("git@") for copy in copies)
     for match in _URL_HOST.finditer(drawn):
         yield from _host(match.group(1), certain=True)
+    if is_host and _ambiguous(drawn.strip()):
+        yield AMBIGUOUS, True
+    endpoint = _ENDPOINT.match(drawn) if is_host else None
+    if endpoint is not None and (endpoint.group(1) or is_tunnel_port(int(endpoint.group(2) or 0))):
+        yield SSH, True
     whole = _WHOLE_HOST.match(drawn) if is_host or len(text) <= 255 else None
     if whole is not None:
         yield from _host(whole.group(1), certain=is_host, bare=not is_host)
     for pattern in (_BARE, _IPV6):
         for match in pattern.finditer(drawn):
             yield from _host(match.group(1), certain=False, bare=True)
+
+
+def _ambiguous(text: str) -> bool:
+    """Whether programs differ in which host this leads to."""
+    scheme, _, after = text.partition("://")
+    place = after if _SCHEME.fullmatch(scheme) and len(scheme) < len(text) else text
+    before_last_at = place.rpartition("@")[0]
+    return "\\" in text or _NO_AUTHORITY.match(place) is not None or _HOST_END.search(before_last_at) is not None
 
 
 def _host(host: str, *, certain: bool, bare: bool = False) -> Iterator[tuple[str, bool]]:

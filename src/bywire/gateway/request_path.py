@@ -6,7 +6,7 @@ wins, and two of which neither is are refused when they are loaded.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -21,6 +21,9 @@ _LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,=:@%-]+")
 # RFC 3986 pchar without ';', which some servers cut a segment at.
 _RAW = re.compile(rb"(?:/(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})*)+")
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f\\;]|%[0-9A-Fa-f]{2}")
+# A server that decodes before it routes would take these for the end of the path, or for another one.
+_UNFIT = re.compile(rf"{_HIDDEN.pattern}|[?#]")
+_WHOLE = re.compile(r"\^[^|]*/[^|]*(?<!\\)\$")
 _LITERAL_RANK, _ONE_RANK, _REST_RANK = 2, 1, 0
 
 
@@ -107,10 +110,32 @@ def parse_path(raw: bytes) -> tuple[str, ...]:
     return segments
 
 
-def filled(template: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def fits(text: str, *, slashes: bool) -> bool:
+    """Whether a value is the same part of a path for a server that decodes before it routes.
+
+    `slashes`: it may hold '/'.
+    """
+    if any(part in {"", ".", ".."} for part in text.split("/")) or _UNFIT.search(text) is not None:
+        return False
+    return slashes or "/" not in text
+
+
+def slashed(schema: Any) -> bool:
+    """Whether a parameter's schema says that its value holds slashes: a pattern over the whole value that names one.
+
+    Anything less (none, one that is not anchored at both ends, alternatives) allows none.
+    """
+    pattern = schema.get("pattern") if isinstance(schema, dict) else None
+    return isinstance(pattern, str) and _WHOLE.fullmatch(pattern) is not None
+
+
+def filled(
+    template: str, parameters: Mapping[str, Any], with_slashes: Collection[str] = ()
+) -> tuple[str, dict[str, Any]]:
     """(path, parameters that the path does not hold). Raises TargetError `unsupported`.
 
-    A value leaves no segment: what a server could resolve away is refused, everything else is percent-encoded.
+    A value leaves no segment: what a server could resolve or decode into another path is refused, everything else is
+    percent-encoded. A `/` in a `{name}` is refused too, unless `with_slashes` has the name: it is sent as `%2F` then.
     """
     rest = dict(parameters)
 
@@ -120,7 +145,7 @@ def filled(template: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str,
             raise _unfit(name)
         rest.pop(name, None)
         text = str(parameters[name])
-        if any(part in {"", ".", ".."} for part in re.split(r"[/\\]", text)) or re.search(r"[\x00-\x1f\x7f]", text):
+        if not fits(text, slashes=bool(match[1]) or name in with_slashes):
             raise _unfit(name)
         return "/".join(quote(part, safe="") for part in text.split("/")) if match[1] else quote(text, safe="")
 

@@ -130,12 +130,6 @@ class Rates:
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def spent(self, name: str, now_ms: int) -> bool:
-        """Whether this name has used up its period."""
-        with self._lock:
-            period, count = self._seen.get(name, (0, 0))
-            return period == now_ms // self._period_ms and count >= self._most
-
     def count(self, name: str, now_ms: int) -> bool:
         """Count one more; False when there was none left."""
         with self._lock:

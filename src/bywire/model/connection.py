@@ -10,6 +10,7 @@ class Route(msgspec.Struct, frozen=True):
     """One request. `path` may hold `{parameter}` for parameters of the tool; `query` names those of its query.
 
     `headers` maps header names in lower case to parameters. What is left travels in the `body`, as JSON or as a form.
+    `with_slashes` are the one-segment parameters of the path whose value may hold a `/`, which is sent as `%2F`.
     """
 
     method: str
@@ -17,6 +18,7 @@ class Route(msgspec.Struct, frozen=True):
     query: tuple[str, ...] = ()
     headers: dict[str, str] = {}
     body: str = JSON_BODY
+    with_slashes: tuple[str, ...] = ()
 
 
 class Connection(msgspec.Struct, frozen=True):

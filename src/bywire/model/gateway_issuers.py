@@ -62,7 +62,7 @@ class ApiKeys(msgspec.Struct, frozen=True):
 
 
 class ExchangeLimits(msgspec.Struct, frozen=True):
-    """How often tokens are exchanged, a minute: by one client, for one agent; and failed API keys of one client.
+    """How often, a minute, one client is refused, tokens are exchanged for one agent, and one API key is sent wrong.
 
     `refusals_per_hour` bounds how many refusals of authentic tokens are written to the ledger.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Condition, Path, witness
+from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Assignment, Condition, Path, assignments, truth
 
 THOUSANDTHS = 1_000
 OPEN_CONNECTION = "open_connection"
@@ -68,8 +68,8 @@ class Budget(msgspec.Struct, frozen=True):
 class ActionBounds(msgspec.Struct, frozen=True):
     """One action. None means that nothing is said about it; `tools` are full names, found from `name`.
 
-    `environments` are those in which the action may be done; where `approval` surely holds, a person's leave stands in
-    for being listed there. A person is asked unless `approval` is surely false.
+    `environments` are those in which the action may be done; where `approval` surely holds because of the environment
+    (`lifts`), a person's leave stands in for being listed there. A person is asked unless `approval` is surely false.
     """
 
     name: str
@@ -117,13 +117,22 @@ class Tool(msgspec.Struct, frozen=True):
         return self.name.partition(".")[2] or self.name
 
 
+def lifts(approval: Condition, told: Assignment) -> bool:
+    """Whether a condition stands in for a listed environment: it holds, and would surely not in another environment.
+
+    What holds whatever the environment is (`true`, or `replicas > 10` where there are more) does not speak of it.
+    """
+    elsewhere = (truth(approval, {**told, ENVIRONMENT: environment}) for environment in ENVIRONMENTS)
+    return truth(approval, told) is True and False in elsewhere
+
+
 def outside_scope(action: ActionBounds) -> dict[Path, Any] | None:
-    """A question whose environment is refused: not listed, and `approval` does not surely lift that; None if none."""
+    """A question whose environment is refused: not listed, and `approval` does not lift that; None if there is none."""
     for environment in (*ENVIRONMENTS, "elsewhere", None):
         if environment not in (action.environments or ()):
-            told = witness(action.approval, frozenset({False, None}), {ENVIRONMENT: environment})
-            if told is not None:
-                return told
+            for told in assignments(action.approval, {ENVIRONMENT: environment}):
+                if not lifts(action.approval, told):
+                    return told
     return None
 
 

@@ -19,7 +19,7 @@ from bywire.policy.agent_bounds import (
     outside_scope,
 )
 from bywire.policy.condition_rego import ConditionRules, literal, value_at
-from bywire.policy.conditions import Always
+from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Condition, known
 
 MARK = "# Compiled by `bywire policy compile`"
 WORDS = (
@@ -39,6 +39,11 @@ at_most(value, limit) if {
 	value >= 0
 	value <= limit
 }
+"""
+_NESTED = """
+may_hold(value) if value == null
+
+may_hold(value) if is_object(value)
 """
 _IMAGES = """
 images_told if {
@@ -64,7 +69,10 @@ destination(name) := object.get(input, ["action", "destination", name], null)
 
 leads_somewhere if destination("host") != null
 
-hosts_told if is_array(meaning("hosts"))
+hosts_told if {
+	is_array(meaning("hosts"))
+	count(meaning("hosts")) > 0
+}
 """
 
 
@@ -93,6 +101,8 @@ class _Module:
             parts.append(_IMAGES.strip())
         if any(action.egress is not None for action in bounds.actions):
             parts.append(_EGRESS.strip())
+        if any(len(bound.path) > 1 for action in bounds.actions for bound in action.parameters):
+            parts.append(_NESTED.strip())
         parts += self._budgets(bounds.budgets)
         for number, action in enumerate(bounds.actions, 1):
             parts += self._action(number, action)
@@ -192,12 +202,14 @@ class _Module:
     def _approval(self, number: int, action: ActionBounds) -> Iterator[str]:
         """The environments in which nobody is asked, and when somebody is."""
         guard, rules = f"is_{number}", ConditionRules(f"asks_{number}")
-        asks, lifts = [guard], []
+        asks, lifted = [guard], []
         is_scoped = action.environments is not None and outside_scope(action) is not None
         if not isinstance(action.approval, Always):
             asks.append(f"not {rules.name(action.approval, holds=False)}")
-            lifts += [f"not {rules.name(action.approval, holds=True)}"] if is_scoped else []
+        if is_scoped:
+            lifted = list(_lifted(f"lifts_{number}", action.approval, rules))
         yield from rules.rules
+        yield from lifted
         if action.approval != Always(value=False):
             message = "the policy of this agent asks for a person's approval here"
             next_step = "bywire approvals list, then bywire approvals approve ID"
@@ -210,7 +222,7 @@ class _Module:
                 {"environment": "environment", "allowed": listed},
                 f"this agent may do this in {', '.join(action.environments or ())} only",
                 "use one of these environments, or have the operator ask for approval where this is needed",
-                [guard, f"not environment in {listed}", *lifts],
+                [guard, f"not environment in {listed}", *([f"not lifts_{number}"] if lifted else [])],
             )
 
     def _images(self, number: int, images: tuple[Image, ...]) -> Iterator[str]:
@@ -246,11 +258,12 @@ class _Module:
             f"{bound.name} must {must}", "leave it out" if bound.forbidden else f"send a {bound.name} that does",
             [guard, f"not {rule}"],
         )  # fmt: skip
+        shape = _shape(bound.path)
         if bound.forbidden or bound.optional:
-            yield _rule(rule, [f"{value} == null"])
+            yield _rule(rule, [*shape, f"{value} == null"])
         if bound.forbidden:
             return
-        body = [f"value := {value}", "value != null"]
+        body = [*shape, f"value := {value}", "value != null"]
         if bound.one_of is not None:
             body.append(f"value in {literal(list(bound.one_of))}")
         if bound.pattern:
@@ -284,13 +297,45 @@ class _Module:
             [guard, "hosts_told", 'some host in meaning("hosts")', f"not names_{number}(host)"],
         )  # fmt: skip
         yield self._deny(
+            "egress", {"host": "place", "allowed": told}, message, next_step,
+            [guard, 'places := meaning("endpoints")', "is_array(places)", "some place in places",
+             f"not reaches_{number}(place)"],
+        )  # fmt: skip
+        yield self._deny(
             "egress", {"allowed": told}, "nobody said where this leads, so it leads nowhere", next_step,
             [guard, "not leads_somewhere", "not hosts_told"],
         )  # fmt: skip
         for place in egress:
             body = ["is_string(host)", *_host(place.host)]
             yield _rule(f"names_{number}(host)", body)
+            yield _rule(f"reaches_{number}(host)", ["is_string(host)", *_host(f"{place.host}:{place.port}")])
             yield _rule(f"leads_{number}(host, port)", [f"port == {place.port}", *body])
+
+
+def _lifted(name: str, approval: Condition, rules: ConditionRules) -> Iterator[str]:
+    """The rule of `agent_bounds.lifts`: the condition holds here, and would surely not in another environment."""
+    elsewhere = {known(approval, {ENVIRONMENT: environment}): None for environment in ENVIRONMENTS}
+    if len(elsewhere) == 1:  # it is the same everywhere, so it does not speak of the environment
+        return
+    if Always(value=False) in elsewhere:
+        elsewhere = {Always(value=False): None}
+    for left in elsewhere:
+        if left != Always(value=True):
+            here = rules.name(approval, holds=True)
+            not_there = [] if isinstance(left, Always) else [rules.name(left, holds=False)]
+            yield _rule(name, [here, *not_there])
+
+
+def _shape(path: tuple[str, ...]) -> list[str]:
+    """What holds where a path can only be read as it is written: objects on the way, and no name with dots for it."""
+    lines: list[str] = []
+    for depth in range(len(path) - 1):
+        before = ("action", "parameters", *path[:depth])
+        lines += [f"may_hold({value_at((*before, path[depth]))})"]
+        lines += [
+            f"{value_at((*before, '.'.join(path[depth:end])))} == null" for end in range(depth + 2, len(path) + 1)
+        ]
+    return lines
 
 
 def _host(host: str) -> list[str]:

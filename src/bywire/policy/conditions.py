@@ -116,12 +116,30 @@ def truth(condition: Condition, told: Assignment) -> bool | None:
             return _compared(told.get(path), operator, literal)
 
 
+def known(condition: Condition, told: Assignment) -> Condition:
+    """What is left of a condition once `told` is so: a constant where that settles it."""
+    match condition:
+        case Always():
+            return condition
+        case Negation(part):
+            inside = known(part, told)
+            return Always(value=not inside.value) if isinstance(inside, Always) else Negation(inside)
+        case Join(every, parts):
+            rest = tuple(part for part in (known(part, told) for part in parts) if part != Always(value=every))
+            if Always(value=not every) in rest:
+                return Always(value=not every)
+            return Join(every, rest) if rest else Always(value=every)
+        case Compare(path) | Within(path) | Holds(path) | Given(path):
+            settled = truth(condition, told) if path in told else None
+            return condition if settled is None else Always(value=settled)
+
+
 def witness(condition: Condition, wanted: frozenset[bool | None], fixed: Assignment) -> dict[Path, Any] | None:
     """Values under which the condition's truth is one of `wanted`; None when there are none.
 
     `fixed` values are kept. All others are tried that tell the condition's literals apart, so None is the last word.
     """
-    for told in _assignments(condition, fixed):
+    for told in assignments(condition, fixed):
         if truth(condition, told) in wanted:
             return told
     return None
@@ -140,7 +158,8 @@ def names_of(condition: Condition) -> frozenset[Path]:
     return frozenset(path for path, _ in _leaves(condition))
 
 
-def _assignments(condition: Condition, fixed: Assignment) -> Iterator[dict[Path, Any]]:
+def assignments(condition: Condition, fixed: Assignment) -> Iterator[dict[Path, Any]]:
+    """Values for the condition's names, all that its literals tell apart, beside the `fixed` ones."""
     free = {path: values for path, values in _candidates(condition).items() if path not in fixed}
     for chosen in itertools.product(*free.values()):
         yield {**fixed, **{path: value for path, value in zip(free, chosen, strict=True) if value is not None}}

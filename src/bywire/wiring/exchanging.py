@@ -2,7 +2,8 @@
 
 What comes in is verified, mapped to a registered agent, and never more than that: the session is bound to the run that
 the verified claims name, inherits its integrity, and its token ends with the one it was given for at the latest. Who is
-refused learns which step refused; nothing of anybody's token is kept but keyed digests.
+refused learns which step refused; nothing of anybody's token is kept but keyed digests. Of a client only failures are
+counted, after its token was looked at: behind a proxy all have one address, and a good token is never refused for it.
 """
 
 import threading
@@ -68,11 +69,14 @@ class TokenExchange:
         ConflictError `exchange_rate`.
         """
         now_ms = self._workspace.clock.now_ms()
-        if not self._clients.count(client, now_ms):
-            raise _too_often("this client asked")
-        request = exchanges.parse_request(body, content_type, self.audience)
-        by_key = request.subject_token_type == API_KEY
-        who = self._by_api_key(request, client, now_ms) if by_key else self._by_issuer(request, now_ms)
+        try:
+            request = exchanges.parse_request(body, content_type, self.audience)
+            by_key = request.subject_token_type == API_KEY
+            who = self._by_api_key(request, client, now_ms) if by_key else self._by_issuer(request, now_ms)
+        except (RequestError, EvidenceError) as error:
+            if not self._clients.count(client, now_ms):
+                raise _too_often("this client was refused") from error
+            raise
         if not self._agents.count(who.agent, now_ms):
             raise _too_often(f"tokens for {who.agent} were asked for")
         if who.spend and not self._kept.spend(who.spend, who.ends_ms, now_ms):
@@ -127,18 +131,19 @@ class TokenExchange:
     def _by_api_key(self, request: ExchangeRequest, client: str, now_ms: int) -> _Who:
         if not self._takes_api_keys:
             raise RequestError("invalid_request", "API keys are not taken here")
-        if self._failures.spent(client, now_ms):
-            raise _too_often("wrong API keys were sent")
+        key_id = ""
         try:
-            row = self._kept.find(exchanges.api_key_of(request.subject_token))
+            key_id = exchanges.api_key_of(request.subject_token)
+            row = self._kept.find(key_id)
             is_it = exchanges.same(self._mac("api-key", request.subject_token), None if row is None else row.mac)
             if row is None or not is_it:
                 raise exchanges.refused_key()
             if row.ended(now_ms):
                 # Somebody still has a key that was taken back: that is worth an entry.
                 raise self._refused({"issuer": "api-key", "subject": row.id}, exchanges.refused_key(), now_ms)
-        except EvidenceError:
-            self._failures.count(client, now_ms)
+        except EvidenceError as error:
+            if not self._failures.count(f"{client} {key_id}", now_ms):
+                raise _too_often("wrong API keys were sent") from error
             raise
         if request.agent not in {"", row.agent}:
             raise RequestError("invalid_scope", f"the API key is for {row.agent} alone")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import msgspec
+
 from bywire.adapters.clock import elapsed_ns
 from bywire.adapters.trace_ids import begun
 from bywire.gateway.contract import Catalogue, Contract
@@ -73,6 +75,27 @@ class Gateway:
         `exact`: the caller cannot replace parameters, so what the policy would change is refused instead.
         """
         return self._answer(token, ask, lambda: self.joined.door.permit(token, self._leased(ask), exact=exact))
+
+    async def agrant(self, token: str, ask: Ask, *, exact: bool) -> Answered:
+        """`permit` for whoever only hears yes or no: without a payload it is a yes to this call and to no other.
+
+        What was permitted or reported before under this key is a refusal here: one permit is one effect. A read is
+        decided where it is asked, because a hop to another thread costs more than it would wait; unless its upstream
+        has to be asked what the tool is by now, or it is a write, which waits for a disk.
+        """
+        contract = self.catalogue.find(ask.tool)
+        if contract is not None and contract.read and not contract.definition:
+            return self._granted(self.permit(token, ask, exact=exact), ask)
+        try:
+            return self._granted(await self.run(lambda: self.permit(token, ask, exact=exact)), ask)
+        except BusyError:
+            return refused_busy(ask)
+
+    @staticmethod
+    def _granted(answered: Answered, ask: Ask) -> Answered:
+        if answered.payload or payload.permits(answered.outcome):
+            return answered
+        return msgspec.structs.replace(answered, payload=payload.spent(answered.outcome, ask.key))
 
     def report(self, token: str, intent: str, status: str, result: dict[str, Any]) -> Answered:
         """How a permitted action ended, from the principal it was permitted to."""

@@ -4,7 +4,6 @@ Advice with teeth: the host carries the tool out, so a write is permitted durabl
 the policy would change is refused, since no host is trusted to change it. An outcome that nobody reports stays unknown.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -14,8 +13,9 @@ import msgspec
 from bywire import __version__
 from bywire.adapters.key_files import draw_id
 from bywire.adapters.pinned_http import PinnedHttp, parse_origin
-from bywire.config.hook_answers import ALLOW, ASK, DENY, Verdict
+from bywire.config.hook_answers import ALLOW, DENY, Verdict
 from bywire.config.hook_input import AFTER, HookCall
+from bywire.config.hook_places import touches_hooks
 from bywire.config.packs import HOSTS
 from bywire.model.ask import Ask
 from bywire.model.errors import BywireError, ConfigError, TargetError
@@ -25,12 +25,6 @@ SURFACE = "hook"
 TIMEOUT_SECONDS = 30.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 REPORTED = {AFTER: "committed"}
-# An agent that may write here takes the hook out first.
-_OWN = re.compile(
-    r"(?i)\.(?:claude|cursor|codex)[\\/]+(?:settings[\w.-]*\.json|hooks\.json|hooks\b|config\.toml|mcp\.json)"
-)
-# Parameters that hold what is written, and not where.
-_CONTENTS = frozenset({"content", "old_string", "new_string", "new_source", "prompt", "todos", "description"})
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -140,7 +134,7 @@ class Hook:
         tool = self._tool(call)
         if not tool:
             return Verdict(DENY, "no contract is this server's tool. Next: bywire connect NAME, for the server")
-        if not call.mcp_tool and not call.candidates and _touches_hooks(call):
+        if touches_hooks(call.tool, call.parameters, call.cwd):
             return Verdict(DENY, "this would change what hooks the host runs, which is for its person to do")
         key = call.key(self._host) or f"hook-{draw_id()}"
         asked = Ask(tool=tool, parameters=call.parameters, key=key, surface=SURFACE)
@@ -161,7 +155,8 @@ class Hook:
             self._way.report(intent, status)
 
     def _is_mediated(self, call: HookCall) -> bool:
-        return bool(call.candidates) and all(server in self._through for server, _ in call.candidates)
+        """Only when every server that the name can mean, whatever the host's settings hold, leads there."""
+        return bool(call.candidates) and all(server in self._through for server in call.servers)
 
     def _tool(self, call: HookCall) -> str:
         """The full name of the tool; empty when no contract is it, or more than one could be."""
@@ -184,15 +179,9 @@ def _verdict(said: Mapping[str, Any]) -> Verdict:
     if said.get("code") == payload.APPROVAL_NEEDED:
         where = f" ({approval['url']})" if isinstance(approval, dict) and approval.get("url") else ""
         words.append(f"It waits for a person{where}; ask again once it is approved.")
-        return Verdict(ASK, " ".join(words))
-    if said.get("next_step"):
+    elif said.get("next_step"):
         words.append(f"Next: {said['next_step']}")
     return Verdict(DENY, " ".join(words))
-
-
-def _touches_hooks(call: HookCall) -> bool:
-    values = (value for name, value in call.parameters.items() if name not in _CONTENTS)
-    return any(isinstance(value, str) and _OWN.search(value) is not None for value in values)
 
 
 def refused_by(said: Any) -> BywireError:

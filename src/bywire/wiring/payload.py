@@ -134,13 +134,29 @@ def error_code(error: BywireError) -> str:
     return INVALID_PARAMETERS if isinstance(error, ContractError) else ENGINE_ERROR
 
 
+def permits(outcome: Outcome) -> bool:
+    """Whether this answer itself permits: a read now, or a write under a new intent; never what is recorded."""
+    return (outcome.result or {}).get("permitted") is True and not outcome.replayed
+
+
+def spent(outcome: Outcome, key: str) -> dict[str, Any]:
+    """The payload for a key whose permit was used."""
+    return refusal(
+        CONFLICT,
+        f"the key {key!r} was used, and what it was used for is recorded as {outcome.status}",
+        next_step="a new action takes a new key",
+        status=str(outcome.status),
+        decision_id=outcome.decision.id if outcome.decision is not None else "",
+        call_id=call_id(outcome),
+    )
+
+
 def permitted(outcome: Outcome) -> bool:
     """Whether this is a permit: unknown until its caller reports, and no failure.
 
     A recorded outcome is none, whatever its reporter wrote into it: one permit is one effect.
     """
-    says = (outcome.result or {}).get("permitted") is True
-    return outcome.status is OutcomeStatus.UNKNOWN and not outcome.replayed and says
+    return outcome.status is OutcomeStatus.UNKNOWN and permits(outcome)
 
 
 def call_id(outcome: Outcome) -> str:

@@ -83,6 +83,27 @@ def request(**changes):
     return read_request(Node(said, "contracts/shop.yaml"), SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("schema", "allowed"),
+    [
+        ({}, False),
+        ({"type": "string"}, False),
+        (True, False),
+        ({"pattern": "^[0-9]+$"}, False),
+        ({"pattern": "[0-9]+"}, False),
+        ({"pattern": "[^/]+"}, False),
+        ({"pattern": "^[0-9]+|x/y$"}, False),
+        ({"pattern": "^[a-z/]+"}, False),
+        ({"pattern": "^[a-z/]+\\$"}, False),
+        ({"pattern": "^[A-Za-z0-9._/-]+$"}, True),
+    ],
+)
+def test_a_parameter_of_one_segment_holds_slashes_only_by_a_pattern_over_its_whole_value(schema, allowed):
+    known = {"properties": {"a": schema}, "required": ["a"]}
+    read = read_request(Node({"method": "GET", "path": "/x/{a}"}, "contracts/shop.yaml"), known)
+    assert read.with_slashes == (("a",) if allowed else ())
+
+
 def test_a_request_is_read():
     assert request().headers == {"accept": "c"}
     assert request(body="form").body == "form"

@@ -104,6 +104,33 @@ def test_a_pattern_that_fits_too_much_is_refused(value):
     assert "fit too much" in refused(with_claims({**GOOD, "ref": value}))
 
 
+@pytest.mark.parametrize("name", ["workflow_ref", "job_workflow_ref"])
+@pytest.mark.parametrize("ref", ["*", "refs/*", "refs/heads/*", "refs/tags/*", "refs/*/main", "re*s/heads/main", "r*"])
+def test_a_workflow_at_any_branch_is_refused_as_any_branch_is(name, ref):
+    claims = {"repository": "acme/storefront", name: f"acme/storefront/.github/workflows/deploy.yml@{ref}"}
+    assert "fit too much" in refused(with_claims(claims))
+
+
+@pytest.mark.parametrize("value", [False, "false", 1, "True", "t*", ["true", "false"]])
+def test_a_protected_branch_is_protected(value):
+    assert "not protected" in refused(with_claims({"repository": "acme/storefront", "ref_protected": value}))
+
+
+def test_an_address_counts_once_it_was_verified():
+    for more in ({}, {"email_verified": False}, {"email_verified": [True, False]}, {"email_verified": "*"}):
+        assert refused(with_claims({"email": "fixer@acme.example", **more}))
+    assert "nobody verified" in refused(with_claims({"email": "fixer@acme.example"}))
+    assert read(with_claims({"email": "fixer@acme.example", "email_verified": True}))
+
+
+@pytest.mark.parametrize("name", ["azp", "client_id"])
+def test_a_client_alone_is_everybody_who_signs_in_with_it(name):
+    for claims in ({name: "app"}, {"azp": "app", "client_id": "app"}, {name: "app", "aud": "x"}):
+        assert "everybody who signs in" in refused(with_claims(claims))
+    for own in ({"sub": "s"}, {"/kubernetes.io/namespace": "n"}, {"email": "a@b.example", "email_verified": True}):
+        assert read(with_claims({name: "app", **own}))
+
+
 @pytest.mark.parametrize(
     "value", ["refs/heads/release-*", "prod-*", "acme/flows/.github/workflows/*@refs/heads/main", "refs/tags/v*.*"]
 )
@@ -114,8 +141,10 @@ def test_a_bounded_pattern_is_taken(value):
 @pytest.mark.parametrize("name", ["repository", "repository_id", "repository_owner", "project_path", "namespace_id"])
 def test_a_repository_alone_is_every_branch_of_it(name):
     assert "any branch" in refused(with_claims({name: "acme"}))
-    for where in ("ref", "environment", "job_workflow_ref", "ref_protected"):
+    for where in ("ref", "environment", "job_workflow_ref"):
         assert read(with_claims({name: "acme", where: "main"}))
+    assert read(with_claims({name: "acme", "ref_protected": True}))
+    assert read(with_claims({name: "acme", "ref_protected": "true"}))
     assert read(with_claims({name: "acme", "sub": "repo:acme/storefront:environment:prod"}))
 
 

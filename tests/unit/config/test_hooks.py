@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from bywire.config.hook_answers import ALLOW, ASK, DENY, Verdict, answer, blocked
+from bywire.config.hook_answers import ALLOW, DENY, Verdict, answer, blocked
 from bywire.config.hook_files import EVENTS, with_hook, without_hook
 from bywire.config.hook_input import AFTER, BEFORE, BYTES_MAX, FAILED, OTHER, parse_hook_input
+from bywire.config.hook_places import touches_hooks
 from bywire.model.errors import ConfigError
 
 CLAUDE = {
@@ -50,12 +51,95 @@ def test_servers_and_tools_are_told_apart(name, candidates):
     assert read({**CLAUDE, "tool_name": name}).candidates == candidates
 
 
+@pytest.mark.parametrize(
+    ("name", "servers"),
+    [
+        ("mcp__bywire__buy", ("bywire",)),
+        ("mcp__bywire__evil__drop_db", ("bywire", "bywire__evil")),
+        ("mcp__bywire___evil__x", ("bywire", "bywire_", "bywire___evil")),
+        ("mcp__Evil__bywire__x", ("Evil", "Evil__bywire")),
+        ("mcp__x", ()),
+    ],
+)
+def test_every_server_that_a_name_can_mean_is_told(name, servers):
+    assert read({**CLAUDE, "tool_name": name}).servers == servers
+
+
+@pytest.mark.parametrize("host", EVENTS)
+@pytest.mark.parametrize(
+    "event", ["PreToolUse2", "pretooluse", "PermissionRequest", "ConfigChange", "beforeReadFile", "WorktreeCreate", "x"]
+)
+def test_an_event_that_nobody_knows_blocks(host, event):
+    """Attack: a host's next version asks about tools by another name."""
+    document = {**CLAUDE, **CURSOR, "hook_event_name": event}
+    with pytest.raises(ConfigError, match="event is none that is known"):
+        read(document, host)
+
+
+@pytest.mark.parametrize(
+    ("host", "event"),
+    [("claude-code", "SessionStart"), ("claude-code", "Notification"), ("codex", "Stop"), ("cursor", "afterFileEdit")],
+)
+def test_events_after_which_nothing_runs_are_let_through(host, event):
+    assert read({"hook_event_name": event}, host).event == OTHER
+
+
+DEEP: dict = {"a": "x"}
+for _ in range(80):
+    DEEP = {"a": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("tool", "parameters", "cwd", "denied"),
+    [
+        ("Write", {"file_path": "/w/.claude/./settings.json"}, "/w", True),
+        ("Write", {"file_path": "/w/.claude/x/../settings.local.json"}, "/w", True),
+        ("Write", {"file_path": "x/../settings.local.json"}, "/w/.claude", True),
+        ("Write", {"file_path": "../settings.json"}, "/w/.claude/commands", True),
+        ("Write", {"file_path": "/w/.CLAUDE/Settings.JSON"}, "", True),
+        ("Write", {"file_path": "/w/.cl\u200daude/settings.json"}, "", True),
+        ("Write", {"file_path": "\\w\\.claude\\settings.json"}, "", True),
+        ("Write", {"file_path": "/w/.claude./settings.json "}, "", True),
+        ("Write", {"file_path": "/w/.claude"}, "", True),
+        ("Write", {"file_path": "/w/" + "x/../" * 3000 + ".claude/settings.json"}, "", True),
+        ("Delete", {"file_path": "/w/.cursor/hooks/ours.sh"}, "", True),
+        ("Write", {"file_path": "/home/d/.codex/config.toml"}, "", True),
+        ("MultiEdit", {"edits": [{"file_path": ".claude/settings.json"}]}, "/w", True),
+        ("Bash", {"command": "cd .claude && echo {} > settings.json"}, "/w", True),
+        ("Bash", {"command": "rm -r .claude"}, "/w", True),
+        ("Bash", {"command": "mv .claude .c2"}, "/w", True),
+        ("Bash", {"command": "rm -r .cl''au\\de"}, "/w", True),
+        ("Bash", {"command": ["sh", "-c", "rm -r ~/.codex"]}, "/w", True),
+        ("Bash", {"command": "echo {} > settings.json"}, "/w/.claude/", True),
+        ("Bash", {"command": "echo {} > settings.json", "workdir": "/w/.claude"}, "/w", True),
+        ("Tomorrow", {"anything": "x .cursor y"}, "/w", True),
+        ("Tomorrow", DEEP, "/w", True),
+        ("", {"path": "/w/.claude/./settings.json"}, "", True),
+        ("", {"source": "/w/.claude", "destination": "/w/.c2"}, "", True),
+        ("", {"uri": "file:///w/%2Eclaude/settings.json"}, "", True),
+        ("", {"files": [{"where": "a\nb/../.claude/settings.json"}]}, "", True),
+        ("", {"files": {".claude/settings.json": "{}"}}, "", True),
+        ("", {"command": "rm -r .claude"}, "", True),
+        ("Read", {"file_path": "/w/.claude/settings.json"}, "/w/.claude", False),
+        ("Grep", {"path": ".claude", "pattern": "x"}, "/w", False),
+        ("Task", {"prompt": "look at .claude/settings.json"}, "/w", False),
+        ("Write", {"file_path": "/w/.claude/commands/a.md", "content": "rm -r .claude"}, "/w", False),
+        ("Write", {"file_path": "/w/a.claude/settings.json"}, "/w", False),
+        ("Write", {"file_path": "settings.json"}, "/w", False),
+        ("Bash", {"command": "cat claude.py CLAUDE.md; curl https://api.claude.ai"}, "/w", False),
+        ("Bash", {"command": "make"}, "/w/.claude/worktrees/one", False),
+        ("", {"body": "what .claude/settings.json says", "path": "src/a.py"}, "/w", False),
+    ],
+)
+def test_what_the_hook_stands_in_is_not_written(tool, parameters, cwd, denied):
+    assert touches_hooks(tool, parameters, cwd) is denied
+
+
 def test_session_and_call_name_the_run_and_the_key_and_nothing_else_does():
     plain = read(CLAUDE)
-    claimed = read(
-        {**CLAUDE, "agent_id": "agent:admin", "agent_type": "root", "principal": "person:dana", "cwd": "/etc"}
-    )
+    claimed = read({**CLAUDE, "agent_id": "agent:admin", "agent_type": "root", "principal": "person:dana"})
     assert claimed == plain
+    assert plain.key("codex") == read({**CLAUDE, "cwd": "/etc"}).key("codex")
     assert plain.key("claude-code") == claimed.key("claude-code")
     assert plain.key("claude-code") != read({**CLAUDE, "session_id": "s-2"}).key("claude-code")
     assert plain.key("claude-code") != plain.key("codex")
@@ -97,14 +181,14 @@ def test_what_is_no_input_of_a_hook_is_refused(data):
     [
         ("claude-code", ALLOW, False, ""),
         ("claude-code", ALLOW, True, "allow"),
-        ("claude-code", ASK, False, "ask"),
+        ("claude-code", "ask", True, "deny"),
         ("claude-code", DENY, False, "deny"),
         ("codex", ALLOW, False, ""),
         ("codex", ALLOW, True, ""),
-        ("codex", ASK, False, "deny"),
+        ("codex", "ask", False, "deny"),
         ("codex", DENY, True, "deny"),
         ("cursor", ALLOW, False, "allow"),
-        ("cursor", ASK, False, "deny"),
+        ("cursor", "ask", False, "deny"),
         ("cursor", DENY, False, "deny"),
     ],
 )

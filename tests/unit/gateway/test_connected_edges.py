@@ -34,7 +34,7 @@ def meant(**parameters):
 def test_what_parameters_mean(parameters, found):
     seen = meant(**parameters)
     assert {name: seen[name] for name in found} == found
-    assert set(seen) <= {"images", "hosts", "command", *found}
+    assert set(seen) <= {"images", "hosts", "endpoints", "command", *found}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,28 @@ def test_what_parameters_mean(parameters, found):
         {"h": "a b"},
         {"h": "http://[::1"},
         {"h": "evil.example\\@good.example"},
+        {"h": "evil.example/@good.example"},
+        {"h": "evil.example?@good.example"},
+        {"h": "evil.example#@good.example"},
+        {"h": "evil.example @good.example"},
+        {"h": "evil.example\t@good.example"},
+        {"h": "evil.example:22@good.example"},
+        {"h": "a@evil.example@good.example"},
+        {"h": "evil.example/path"},
+        {"h": "https:/evil.example"},
+        {"h": "https:evil.example"},
+        {"h": "https:///evil.example"},
+        {"h": "//evil.example"},
+        {"h": "fe80::1"},
+        {"h": "evil.example/://good.example"},
+        {"h": "https://evil.example/@good.example"},
+        {"h": "https://evil.example?@good.example"},
+        {"h": "https://evil.example#@good.example"},
+        {"h": "https://good.example@evil.example/x"},
+        {"h": "https://evil.example\\@good.example"},
+        {"h": "https://good.example\n.evil.example/"},
+        {"h": "https://good.example/a b"},
+        {"h": "https://\u212aube.example/"},
     ],
 )
 def test_what_cannot_be_read_as_the_contract_says_is_refused(parameters):
@@ -73,14 +95,42 @@ def test_what_cannot_be_read_as_the_contract_says_is_refused(parameters):
         ("example.com.", "example.com"),
         ("example.com:22", "example.com"),
         ("git@example.com", "example.com"),
-        ("https://good.example@evil.example/x", "evil.example"),
-        ("ssh://a:b@host.example:2222", "host.example"),
+        ("https://good.example/x?to=https://other.example#y", "good.example"),
+        ("ssh://host.example:2222", "host.example"),
+        ("[::1]:8080", "::1"),
+        ("ssh://git@host.example:2222/x", "host.example"),
+        ("git@host.example:acme/x", "host.example"),
         ("http://169.254.169.254/latest", "169.254.169.254"),
         ("http://[::1]:8080/", "::1"),
     ],
 )
 def test_where_a_host_leads(text, host):
     assert host_of(text, "h") == host
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoints"),
+    [
+        ("api.example.com", []),
+        ("api.example.com:22", ["api.example.com:22"]),
+        ("http://api.example.com:22/", ["api.example.com:22"]),
+        ("HTTPS://API.example.com./x", ["api.example.com:443"]),
+        ("http://api.example.com", ["api.example.com:80"]),
+        ("http://api.example.com:/", ["api.example.com:80"]),
+        ("ssh://git@api.example.com/x", ["api.example.com:22"]),
+        ("git@api.example.com:acme/x", ["api.example.com:22"]),
+        ("git@api.example.com:443/x", ["api.example.com:?"]),
+        ("git@api.example.com:443", ["api.example.com:?"]),
+        ("git@api.example.com:22/x", ["api.example.com:22"]),
+        ("git@api.example.com", []),
+        ("gopher://api.example.com/", ["api.example.com:?"]),
+        ("http://api.example.com:x/", ["api.example.com:?"]),
+        ("https://api.example.com:99999/", ["api.example.com:?"]),
+        (["https://a.example", "b.example", "c.example:1"], ["a.example:443", "c.example:1"]),
+    ],
+)
+def test_a_host_keeps_the_port_that_it_leads_to(text, endpoints):
+    assert meant(h=text)["endpoints"] == endpoints
 
 
 def test_costs_are_added_by_unit_and_rounded_up():

@@ -105,6 +105,11 @@ def test_an_address_in_any_spelling_is_raw(host):
     assert worst_class(parsed, ["93.184.215.14"]) is AddressClass.RAW
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]"])
+def test_the_metadata_address_is_that_before_it_is_a_raw_one(host):
+    assert worst_class(parse_host(host), []) is AddressClass.METADATA
+
+
 @pytest.mark.parametrize(
     "host", ["api.example.com", "localhost", "1.example", "0x.example", "a1", "xn--e1afmkfd.example"]
 )

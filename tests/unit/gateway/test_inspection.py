@@ -203,9 +203,41 @@ def test_a_parameter_that_means_a_host_is_read_as_one():
         ("::1", "loopback"),
         ("metadata", "metadata_address"),
         ("10.0.0.1:22", "raw_ip"),
+        ("evil.example:22", "ssh_destination"),
+        ("ops@evil.example", "ssh_destination"),
     ):
         assert kind in certain({"target": value}, meaning={"host": "target"})
     assert found({"target": "shop.example.com:443", "n": "2852039166"}, meaning={"host": "target"}) == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "evil.com/@good.com",
+        "evil.com?@good.com",
+        "evil.com#@good.com",
+        "evil.com\\@good.com",
+        "evil.com\t@good.com",
+        "a@evil.com@good.com",
+        "https:/evil.com",
+        "https:\\\\evil.com",
+        "https:///evil.com",
+        "//evil.com",
+        "https://evil.com/@good.com",
+        "https://evil.com#@good.com",
+    ],
+)
+def test_a_host_that_programs_read_differently_is_found(value):
+    assert "ambiguous_host" in certain({"target": value}, meaning={"host": "target"})
+    assert "ambiguous_host" in certain({"target": ["good.com", value]}, meaning={"host": "target"})
+    assert "ambiguous_host" not in certain({"note": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["good.com", "good.com:443", "https://good.com/a?b=https://c.com#d", "[::1]:80", "ssh://git@good.com/x"]
+)
+def test_a_host_with_one_reading_is_not_ambiguous(value):
+    assert "ambiguous_host" not in certain({"target": value}, meaning={"host": "target"})
 
 
 def test_a_parameter_that_means_a_path_stays_below_its_place():

@@ -160,6 +160,37 @@ def test_a_value_that_leaves_is_refused(value):
             filled(template, {"x": value})
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["1?admin=1", "1#x", "1;x", "a\\b", "%2e%2e", "1%2Fsecrets", "a%00"],
+)
+def test_what_a_server_that_decodes_first_would_read_as_another_request_is_refused(value):
+    for template in ("/items/{id}", "/items/{+id}"):
+        with pytest.raises(TargetError):
+            filled(template, {"id": value}, ("id",))
+
+
+@pytest.mark.parametrize("value", ["1/secrets", "group/project", "../1", "1/..", "/1"])
+def test_one_segment_stays_one_for_a_server_that_decodes_before_it_routes(value):
+    with pytest.raises(TargetError):
+        filled("/items/{id}", {"id": value})
+    with pytest.raises(TargetError):
+        filled("/items/{id}", {"id": value}, ("other",))
+
+
+def test_a_slash_is_part_of_a_value_where_the_contract_says_so():
+    assert filled("/projects/{id}", {"id": "group/project"}, ("id",)) == ("/projects/group%2Fproject", {})
+    for value in ("group/../x", "group//x", "/x", "x/", "."):
+        with pytest.raises(TargetError):
+            filled("/projects/{id}", {"id": value}, ("id",))
+
+
+@pytest.mark.parametrize("value", ["1", "team-a", "a b", "caf\u00e9", "50%", "a:b@c", "a..b", 17])
+def test_an_ordinary_value_is_one_segment(value):
+    path, _ = filled("/items/{id}", {"id": value})
+    assert parse_template("/items/{id}").match(parse_path(path.encode())) == {"id": str(value)}
+
+
 def test_a_parameter_that_is_missing_is_refused():
     with pytest.raises(TargetError):
         filled("/a/{x}", {})

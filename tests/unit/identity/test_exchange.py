@@ -109,8 +109,6 @@ def test_comparing_takes_one_path_whatever_differs(monkeypatch):
 def test_a_name_has_so_many_a_minute():
     rates = Rates(3, 10)
     assert [rates.count("a", 1_000) for _ in range(5)] == [True, True, True, False, False]
-    assert rates.spent("a", 1_000)
-    assert not rates.spent("b", 1_000)
     assert rates.count("b", 1_000)
     assert rates.count("a", 61_000)
 

@@ -9,6 +9,7 @@ import re
 from decimal import Decimal
 
 UNKNOWN = None
+PLACES = ("non-production", "staging", "production")
 
 
 def at(value, *path):
@@ -40,7 +41,7 @@ def judged(document, tools, question, ask=None):
     asked = condition(action, question, ask)
     if "allowed_environments" in action:
         listed = at(question, "action", "environment") in action["allowed_environments"]
-        refused |= set() if listed or asked is True else {"environment"}
+        refused |= set() if listed or lifted(action, question, ask) else {"environment"}
     meaning = at(question, "action", "meaning") or {}
     if "allowed_images" in action:
         images = meaning.get("images")
@@ -53,7 +54,8 @@ def judged(document, tools, question, ask=None):
     if "currency" in action and not same(meaning.get("currency"), action["currency"]):
         refused.add("currency")
     for path, rule in action.get("parameters", {}).items():
-        if not parameter_fits(at(question, "action", "parameters", *path.split(".")), rule):
+        given = at(question, "action", "parameters")
+        if not (well_formed(given, path) and parameter_fits(at(given, *path.split(".")), rule)):
             refused.add("parameter")
     if "allowed_commands" in action:
         said = meaning.get("command")
@@ -67,6 +69,27 @@ def judged(document, tools, question, ask=None):
 def condition(action, question, ask):
     said = action.get("approval_needed", False)
     return said if isinstance(said, bool) else ask(question)
+
+
+def lifted(action, question, ask):
+    """A condition lifts an environment only where it holds for its sake: in another one it would surely not."""
+    if isinstance(action.get("approval_needed", False), bool) or ask(question) is not True:
+        return False
+    elsewhere = ({**question, "action": {**question["action"], "environment": place}} for place in PLACES)
+    return any(ask(other) is False for other in elsewhere)
+
+
+def well_formed(given, path):
+    """Whether nothing on the way is a list or a text, and no key with dots stands for a way."""
+    head, dot, rest = path.partition(".")
+    if not dot or not isinstance(given, dict):
+        return True
+    names = path.split(".")
+    merged = [".".join(names[:end]) for end in range(2, len(names) + 1)]
+    inside = given.get(head)
+    return (isinstance(inside, dict | None) and not any(given.get(key) is not None for key in merged)) and well_formed(
+        inside, rest
+    )
 
 
 def image_fits(image, allowed):
@@ -107,12 +130,19 @@ def parameter_fits(value, rule):
 def leads_well(question, meaning, egress):
     places = [(entry.partition(":")[0], int(entry.partition(":")[2] or 443)) for entry in egress]
     host, port = at(question, "action", "destination", "host"), at(question, "action", "destination", "port")
-    hosts = meaning.get("hosts")
-    if host is None and not isinstance(hosts, list):
+    hosts, ends = meaning.get("hosts"), meaning.get("endpoints")
+    if host is None and not (isinstance(hosts, list) and hosts):
+        return False
+    if isinstance(ends, list) and not all(any(end_fits(end, *place) for place in places) for end in ends):
         return False
     if host is not None and not any(host_fits(host, name) and same(port, at_port) for name, at_port in places):
         return False
     return all(any(host_fits(one, name) for name, _ in places) for one in hosts) if isinstance(hosts, list) else True
+
+
+def end_fits(end, name, at_port):
+    host, _, port = end.rpartition(":") if isinstance(end, str) else ("", "", "")
+    return port == str(at_port) and host_fits(host, name)
 
 
 def host_fits(host, name):

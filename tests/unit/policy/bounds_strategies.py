@@ -12,7 +12,7 @@ SCALARS = [*UNIT_TEXTS, 0, 1, -1, 2.5, 50, 51, 10**9, True, False]
 VALUES = [*SCALARS, None, [], ["v1"], {}, {"a": "v1"}, {"type": "token", "hmac": "x"}]
 ENVIRONMENTS = ["non-production", "staging", "production"]
 HOSTS = ["api.example.com", "*.example.org:8443", "git.example.com:22"]
-PATHS = ["mode", "spec.replicas", "force", "note"]
+PATHS = ["mode", "spec.replicas", "spec.a.b", "force", "note"]
 PATTERNS = ["v[0-9]+", "^v\\d{1,2}$", "[^a-z]*", "(?:a|b)?", "\\w+", ".*", '["\\\\]+']
 
 # A comparison in the language, and what it means: True, False, or None for unknown.
@@ -202,6 +202,10 @@ NAMED = [
     *(["api.example.com"], ["API.example.com"], ["a.example.org"], ["a.b.example.org"]),
     *(["evil.example"], [], None, [7], "x"),
 ]
+ENDS = [
+    *(["api.example.com:443"], ["api.example.com:22"], ["a.example.org:8443", "API.example.com:443"]),
+    *(["a.example.org:443"], ["api.example.com:?"], [], None, [7]),
+]
 meanings = st.fixed_dictionaries(
     {},
     optional={
@@ -211,6 +215,7 @@ meanings = st.fixed_dictionaries(
         "currency": st.sampled_from(["EUR", "eur", "USD", "", None, 7]),
         "command": st.sampled_from(COMMANDS),
         "hosts": st.sampled_from(NAMED),
+        "endpoints": st.sampled_from(ENDS),
     },
 )
 destinations = st.sampled_from(
@@ -253,8 +258,15 @@ questions = st.builds(
     },
     st.sampled_from(["deploy", "deploy", "github.scale", "gitlab.scale", "scale", "Deploy", "dеploy", None, 7]),  # noqa: RUF001
     st.sampled_from([*ENVIRONMENTS, "Production", None]),
-    st.dictionaries(st.sampled_from(["mode", "force", "note", "spec.replicas"]), st.sampled_from(VALUES), max_size=3),
-    st.one_of(st.none(), st.sampled_from(VALUES).map(lambda value: {"replicas": value}), st.just("x")),
+    st.dictionaries(
+        st.sampled_from(["mode", "force", "note", "spec.replicas", "spec.a"]), st.sampled_from(VALUES), max_size=3
+    ),
+    st.one_of(
+        st.none(),
+        st.sampled_from(VALUES).map(lambda value: {"replicas": value}),
+        st.sampled_from([{"a": {"b": 50}}, {"a": [1]}, {"a.b": 50}]),
+        st.sampled_from(["x", [{"replicas": 9}], [], '{"replicas": 9}']),
+    ),
     meanings,
     destinations,
     usages,

@@ -138,3 +138,83 @@ def test_no_policy_of_an_agent_ever_allows_more(made, asked):
         before, after = WITHOUT.decide(ACTION, tried), with_it.decide(ACTION, tried)
         assert SEVERITY[after.effect] >= SEVERITY[before.effect]
     with_it.release()
+
+
+def denied(action, told):
+    """The words that refuse `told` of `deploy` to an agent with this one action, and whether a person is asked."""
+    document = {"agent": "deploy-manager", "actions": [{"name": "deploy", **action}]}
+    question = {"action": {"tool": "deploy", "environment": "staging", **told}, "state": {"usage": []}}
+    return answering(compiled(read(document)))(question)
+
+
+@pytest.mark.parametrize(
+    ("condition", "environment", "replicas", "is_denied"),
+    [
+        ("replicas > 10", "production", 11, True),
+        (True, "production", 11, True),
+        ('env == "production"', "production", None, False),
+        ('env == "production"', "non-production", None, True),
+        ('env == "production" and replicas > 10', "production", 11, False),
+        ('env == "production" and replicas > 10', "production", 10, True),
+        ('env == "production" and replicas > 10', "production", None, True),
+        ('env == "production" or replicas > 10', "production", 11, True),
+        ('env == "production" or replicas > 10', "production", 5, False),
+        ('env == "production" or replicas > 10', "non-production", 11, True),
+        ('env == "production" or env != "production"', "production", 11, True),
+    ],
+)
+def test_only_a_condition_on_the_environment_lifts_the_environment(condition, environment, replicas, is_denied):
+    bounds = {"allowed_environments": ["staging"], "approval_needed": condition}
+    refused, _ = denied(bounds, {"environment": environment, "meaning": {"replicas": replicas}})
+    assert refused == ({"environment"} if is_denied else set())
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [("spec.replicas", {"max": 5, "optional": True}), ("spec.replicas", {"forbidden": True})],
+)
+@pytest.mark.parametrize(
+    ("parameters", "is_denied"),
+    [
+        ({}, False),
+        ({"spec": {}}, False),
+        ({"spec": None}, False),
+        ({"spec": [{"replicas": 9}]}, True),
+        ({"spec": '{"replicas": 9}'}, True),
+        ({"spec": True}, True),
+        ({"spec.replicas": 9}, True),
+        ({"spec": {"replicas": 9}}, True),
+    ],
+)
+def test_a_bound_below_an_object_is_passed_in_no_other_shape(path, rule, parameters, is_denied):
+    refused, _ = denied({"parameters": {path: rule}}, {"parameters": parameters})
+    assert refused == ({"parameter"} if is_denied else set())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"a.b.c": 9},
+        {"a.b": {"c": 9}},
+        {"a": {"b.c": 9}},
+        {"a": {"b": [9]}},
+    ],
+)
+def test_a_way_is_not_shortened_by_dots(parameters):
+    assert denied({"parameters": {"a.b.c": {"forbidden": True}}}, {"parameters": parameters})[0] == {"parameter"}
+
+
+@pytest.mark.parametrize(
+    ("meaning", "is_denied"),
+    [
+        ({"hosts": [], "endpoints": []}, True),
+        ({"hosts": ["api.example.com"], "endpoints": []}, False),
+        ({"hosts": ["api.example.com"], "endpoints": ["api.example.com:443"]}, False),
+        ({"hosts": ["api.example.com"], "endpoints": ["api.example.com:22"]}, True),
+        ({"hosts": ["api.example.com"], "endpoints": ["api.example.com:?"]}, True),
+        ({"hosts": ["api.example.com"] * 2, "endpoints": ["api.example.com:443", "api.example.com:80"]}, True),
+    ],
+)
+def test_egress_holds_the_port_and_takes_nothing_for_no_host(meaning, is_denied):
+    refused, _ = denied({"egress": ["api.example.com:443"]}, {"meaning": meaning})
+    assert refused == ({"egress"} if is_denied else set())
