@@ -232,6 +232,7 @@ class Stdin:
         {does}
 class Input: buffer = Stdin()
 sys.stdin = Input()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this may have had interrupts ignored
 hook.DEADLINE_SECONDS = {seconds}
 hook._answer("claude-code", None, "a", "", None, (), decide=False)
 """

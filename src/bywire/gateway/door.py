@@ -34,6 +34,7 @@ from bywire.gateway.ports import (
     Standing,
     Steps,
 )
+from bywire.gateway.provenance import Heard
 from bywire.gateway.sealing import open_parameters
 from bywire.identity.session import TAINTED
 from bywire.identity.trust import TrustRoot
@@ -51,7 +52,7 @@ SESSION_CHANGED = "state.session_changed"
 
 
 class Door:
-    """One workspace's door. Thread-safe as far as its ports are; holds no state of its own."""
+    """One workspace's door. Thread-safe as far as its ports are; holds no state but which words its runs have read."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Door:
         self._workspace_key = workspace_key
         self._log_key = log_key
         self._pending = Pending(approvals, trust, operator)
+        self._heard = Heard()
         self._entrance = Entrance(
             catalogue=catalogue,
             state=state,
@@ -124,7 +126,8 @@ class Door:
         if isinstance(intended, Outcome):
             return intended
         judged, row = intended
-        return self.carry_out(row, judged.asked.request.parameters, judged.asked.target, judged.grant)  # 8-9 effect
+        outcome = self.carry_out(row, judged.asked.request.parameters, judged.asked.target, judged.grant)  # 8-9 effect
+        return self._told(judged.asked, outcome)
 
     def permit(self, token: str, request: ActionRequest, *, exact: bool = False) -> Outcome:
         """As `call`, for what the caller carries out itself and reports; see `permitting`. Raises as `call`.
@@ -312,7 +315,7 @@ class Door:
         self._hear(asked, contract)
         if not mediated:
             return permitting.permit(asked.action, decision, asked.request.parameters, "", 0)
-        return answered(
+        outcome = answered(
             asked,
             decision,
             contract,
@@ -321,6 +324,13 @@ class Door:
             self._journal,
             self._entrance,
         )
+        return self._told(asked, outcome)
+
+    def _told(self, asked: Asked, outcome: Outcome) -> Outcome:
+        """Remember what of an answer is somebody else's words, to mark it where it comes back (RULES 22)."""
+        if asked.contract is not None and asked.contract.tells_others_words:
+            self._heard.note(asked.snapshot.session.run, [outcome.result, outcome.error])
+        return outcome
 
     def _unconnected(self, contract: Contract | None) -> dict[str, str] | None:
         if contract is None or contract.executor in self._executors:
@@ -339,7 +349,8 @@ class Door:
         if judged.grant is not None and {reason.rule for reason in decision.reasons} == {OUTSIDE_WINDOW}:
             # People have agreed; only the hour is wrong, and asking them again would not change it.
             return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=judged.grant.id)
-        packet, new = self._pending.packet(asked, contract, decision, judged.policy_input)
+        repeated = self._heard.repeated(asked.snapshot.session.run, asked.action.parameters)
+        packet, new = self._pending.packet(asked, contract, decision, judged.policy_input, repeated)
         if not new:
             return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=packet.id)
         self._journal.record("decision", envelope, asked.request.change, asked.now_ms)

@@ -26,6 +26,7 @@ def build_packet(
     *,
     expires_at_ms: int,
     prose: str = "",
+    repeated: tuple[str, ...] = (),
 ) -> Packet:
     """The packet for one action that needs a person. Pure: the same question gives the same packet."""
     now_ms = policy_input["now_ms"]
@@ -55,7 +56,11 @@ def build_packet(
         # An action outside every delivery rests on no such evidence.
         missing=_missing(policy_input.get("facts", {})) if action.change or plan is None else (),
         contrary=_contrary(policy_input.get("facts", {})),
-        uncertain=(*_tainted(policy_input), *_uncertain(policy_input.get("facts", {}))),
+        uncertain=(
+            *_tainted(policy_input),
+            *(f"{place} repeats untrusted output that this run has read" for place in repeated),
+            *_uncertain(policy_input.get("facts", {})),
+        ),
         prose=prose,
         quorum=int(required.get("count", 1)),
         quorum_roles=tuple(required.get("roles", ())),

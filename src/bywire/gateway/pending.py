@@ -43,11 +43,21 @@ class Pending:
         return None, 0, False
 
     def packet(
-        self, asked: Asked, contract: Contract, decision: Decision, policy_input: dict[str, Any]
+        self,
+        asked: Asked,
+        contract: Contract,
+        decision: Decision,
+        policy_input: dict[str, Any],
+        repeated: tuple[str, ...] = (),
     ) -> tuple[Packet, bool]:
-        """(packet, new): the one that waits for exactly this already, or a new one that says what changed."""
+        """(packet, new): the one that waits for exactly this already, or a new one that says what changed.
+
+        `repeated` are the places of parameters that hold words of untrusted output.
+        """
         now_ms = asked.now_ms
-        packet = packets.build_packet(asked.action, contract, decision, policy_input, expires_at_ms=now_ms)
+        packet = packets.build_packet(
+            asked.action, contract, decision, policy_input, expires_at_ms=now_ms, repeated=repeated
+        )
         # A request that a gate holds until its window opens must still be alive then.
         opens_ms = next_opening_ms(self._operator.change_windows, now_ms) if packet.gate == SCHEDULED else None
         lives_ms = self._operator.limits.approval_ttl_seconds * 1000
