@@ -167,7 +167,9 @@ def test_an_address_in_any_spelling_is_no_destination(host):
     with world(rules) as proxy:
         status, payload = proxy.ask(f"{host}:443")
         assert (status, payload["code"]) == (403, "policy_denied")
-        assert proxy.door.asked[0]["address_class"] == "raw"
+        # What gives out the machine's own credentials is refused as that, and no rule lifts it.
+        metadata = host in {"169.254.169.254", "[fd00:ec2::254]"}
+        assert proxy.door.asked[0]["address_class"] == ("metadata" if metadata else "raw")
         assert proxy.resolved == []
 
 
@@ -642,7 +644,7 @@ def test_a_redirect_is_the_clients_to_follow_and_asks_anew():
         ) as client:
             answer = client.get(f"http://{HOST}:{server.server_port}/")
         assert answer.status_code == 403
-        assert proxy.door.asked[-1]["address_class"] == "raw"
+        assert proxy.door.asked[-1]["address_class"] == "metadata"
 
 
 def test_an_answer_that_is_no_http_is_the_destinations_failure(silent):
@@ -660,6 +662,7 @@ def test_an_upgrade_does_not_travel(silent):
             method="GET",
             extra="Upgrade: websocket\r\nConnection: Upgrade, X-A\r\nX-A: b\r\n",
         )
+        wait_until(lambda: b"onnection: close" in silent.got)
         assert b"pgrade" not in silent.got
         assert b"X-A" not in silent.got
         assert silent.got.count(b"onnection: close") == 1
