@@ -49,7 +49,6 @@ def record():
         started_ms=1_790_000_000_000,
         duration_ns={"decide": 300_000, "total": 2_000_000},
         trace=TRACE,
-        redacted={},
         call="0123456789abcdef-17",
         span=str(begun(TRACE)),
     )

@@ -149,6 +149,9 @@ def test_an_error_nobody_thought_of_is_an_engine_error_and_says_nothing_of_itsel
     answer = gateway.send("GET", "/v1/tools")
     assert (answer.status, answer.code) == (500, "engine_error")
     assert b"secret-in-a-message" not in answer.body
+    # Both are there for the operator: what it was and where, in a log of the gateway's own.
+    assert [record.getMessage().partition(" at ")[0] for record in caplog.records] == ["KeyError", "KeyError"]
+    assert all(__file__ in record.getMessage() for record in caplog.records)
     assert "secret-in-a-message" not in caplog.text
 
 

@@ -1,8 +1,8 @@
 """What the gateway answers when it does not simply carry a call out: one hierarchy, one payload.
 
 `payload` is the gateway's object, unchanged. Where no gateway answered, the client makes one of the same shape and says
-so in `code` (`unreachable`, `bad_answer`). Whatever is raised here, nothing was allowed; only OutcomeUnknown and
-UpstreamFailed can mean that something happened.
+so in `code` (`unreachable`, `bad_answer`). Whatever is raised here, nothing was allowed; only OutcomeUnknown,
+UpstreamFailed and EngineError can mean that something happened.
 """
 
 from collections.abc import Mapping

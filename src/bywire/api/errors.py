@@ -1,6 +1,5 @@
 """HTTP answers: JSON bodies, and which status each code of the one payload is told with."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bywire.model.errors import BywireError
 from bywire.wiring import payload
 
 HTTP_STATUS: Mapping[str, int] = {
@@ -25,7 +23,6 @@ HTTP_STATUS: Mapping[str, int] = {
     payload.ENGINE_ERROR: 500,
 }
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
-_logger = logging.getLogger("bywire.api")
 _encoder = msgspec.json.Encoder()
 
 
@@ -99,10 +96,9 @@ class Caught:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001  the rim of the process
-            if not isinstance(error, RefusedError | BywireError):
-                _log(error)
             if begun:
-                # Half an answer cannot be taken back; the connection ends.
+                # Half an answer cannot be taken back; the connection ends, and nobody else tells of it.
+                payload.log_fault(error)
                 raise HalfAnsweredError from None
             await answer_to(error)(scope, receive, send)
 
@@ -121,12 +117,3 @@ def answer_to(error: Exception) -> Response:
 async def on_refused(_: Request, error: Exception) -> Response:
     """FastAPI's handler for `RefusedError` and for errors of ours."""
     return answer_to(error)
-
-
-def _log(error: Exception) -> None:
-    """Which error and where, for the operator; never what it says, which may quote a caller."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "nowhere"
-    _logger.error("%s at %s", type(error).__name__, where)

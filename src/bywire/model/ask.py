@@ -45,8 +45,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What happened in one call, for telemetry; no parameters unless `arguments` was asked for.
 
     `effect` is what was decided, `status` how it ended, `error` the payload's code. `rules` and `would_block` are rule
-    ids, of what fired and of what would have fired but for its shadow. `cost` holds `{unit, amount}` in thousandths,
-    `redacted` counts by kind. Durations are ns: {decide, execute, total}, of reads without `execute`. `trace` is the
+    ids, of what fired and of what would have fired but for its shadow. `cost` holds `{unit, amount}` in thousandths.
+    Durations are ns: {decide, execute, total}, of reads without `execute`. `trace` is the
     traceparent as heard, `span` the call's own, which upstreams are told; `call` is the name of the call.
     """
 
@@ -75,7 +75,6 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     duration_ns: dict[str, int]
     trace: str
-    redacted: dict[str, int]
     call: str = ""
     span: str = ""
     arguments: dict[str, Any] | None = None

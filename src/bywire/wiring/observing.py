@@ -60,7 +60,6 @@ def record_of(ask: Ask, answered: Answered, seen: Seen, catalogue: Catalogue, op
         started_ms=seen.started_ms,
         duration_ns=dict(seen.duration_ns),
         trace=ask.trace,
-        redacted={},
         call=call_id(outcome),
         span=seen.span,
         arguments=seen.arguments,

@@ -1,9 +1,10 @@
 """The one payload that says why a call was not simply carried out; every surface puts exactly this object somewhere.
 
 A deny, a request for a person and a failure have one shape and different codes. An error while deciding is never told
-as a deny: it says `engine_error`, and nothing happened.
+as a deny: it says `engine_error`, and allows nothing.
 """
 
+import logging
 from typing import Any
 
 from bywire.gateway.contract import ContractError
@@ -11,6 +12,8 @@ from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus
 from bywire.model.errors import BywireError, ConflictError, EvidenceError
 from bywire.policy.engine.policy_engine import RULES as ENGINE_RULES
 from bywire.wiring.telling import explained
+
+_logger = logging.getLogger("bywire.gateway")
 
 POLICY_DENIED = "policy_denied"
 APPROVAL_NEEDED = "approval_needed"
@@ -104,13 +107,24 @@ def _retry(code: str, outcome: Outcome, key: str) -> dict[str, Any] | None:
 
 
 def of_error(error: Exception, *, key: str = "") -> dict[str, Any]:
-    """The payload of an error that the door raised. What is no error of ours shows nothing of itself."""
+    """The payload of an error that the door raised. What is no error of ours shows nothing of itself, and is logged."""
     if not isinstance(error, BywireError):
-        return refusal(ENGINE_ERROR, "the gateway failed; nothing was allowed", next_step="bywire doctor")
+        log_fault(error)
+        said = "the gateway failed; this answer allows nothing, and what had begun is an open intent"
+        return refusal(ENGINE_ERROR, said, next_step="bywire status; the gateway's log names the place")
     code = error_code(error)
     retry = {"key": key, "after_seconds": BUSY_RETRY_SECONDS} if code in RETRYABLE else None
     rules = [{"rule": error.code, "message": error.message, "facts": {}}]
     return refusal(code, error.message, next_step=error.next_step, rules=rules, retry=retry)
+
+
+def log_fault(error: BaseException) -> None:
+    """Which error and where, for the operator; never what it says, which may quote a caller."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "nowhere"
+    _logger.error("%s at %s", type(error).__name__, where)
 
 
 def busy(key: str = "") -> dict[str, Any]:

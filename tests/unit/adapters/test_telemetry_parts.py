@@ -36,7 +36,7 @@ def record(**changes):
         "effect": "allow",
         "status": "committed",
     }
-    plain |= {"rules": (), "evidence": (), "cost": (), "would_block": (), "redacted": {}}
+    plain |= {"rules": (), "evidence": (), "cost": (), "would_block": ()}
     return CallRecord(**{**plain, "started_ms": 1_790_000_000_123, "duration_ns": {"total": 2_000_000}, **changes})
 
 
