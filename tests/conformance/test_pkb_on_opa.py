@@ -12,6 +12,7 @@ import pytest
 import regorus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from question_edits import ABSENT, edited
 
 from bywire.policy import regotest
 from bywire.policy.bundle import parse_bundle
@@ -79,35 +80,10 @@ CATEGORIES = sorted(BUNDLE.tables["categories"])
 PATTERNS = sorted(BUNDLE.tables["patterns"])
 GATES = [{}, {"high": {"kind": "multi-signer", "count": 2}}, {"high": {"kind": "scheduled", "count": 1}}]
 BOUNDED = [{}, {"max_bytes": 10**9}, {"lease_seconds": 31}, {"flag": "quotes", "state": "off", "incident_id": "i-1"}]
-# Stands for a part that is not there at all, which is not the same as null.
-ABSENT = object()
 DAMAGE = st.sampled_from(
     [ABSENT, ABSENT, None, True, False, 0, -1, 1, 0.5, 101, "", "x", "person:dana", "agent:auditor", [], ["x"], {}]
 )
 EDITS = st.lists(st.tuples(st.integers(0, 10_000), DAMAGE), max_size=4)
-
-
-def places(value, path=()):
-    if path:
-        yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inside in items:
-        yield from places(inside, (*path, key))
-
-
-def edited(question, edits):
-    question = copy.deepcopy(question)
-    for number, value in edits:
-        known = list(places(question))
-        *way, last = known[number % len(known)]
-        inside = question
-        for key in way:
-            inside = inside[key]
-        if value is ABSENT:
-            del inside[last]
-        else:
-            inside[last] = copy.deepcopy(value)
-    return question
 
 
 def drawn(draw, questions, *, gate):

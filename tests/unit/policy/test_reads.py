@@ -10,6 +10,7 @@ import pytest
 import regorus
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from question_edits import ABSENT, edited
 
 from bywire.adapters.knowledge_base import deciding, shipped_policy
 from bywire.policy.bundle import parse_bundle
@@ -84,7 +85,6 @@ QUESTION = {
 BUILT_IN = copy.deepcopy(QUESTION)
 BUILT_IN["action"] |= {"tool": "get_job_logs", "parameters": {"run_id": "1", "job_id": "t", "max_bytes": 1_000}}
 del BUILT_IN["action"]["connected"]
-ABSENT = object()
 DAMAGE = st.sampled_from(
     [ABSENT, ABSENT, None, True, False, 0, -1, 1, 0.5, 10**9, "", "x", "agent:x", "person:x", [], ["x"], {}, {"a": 1}]
 )
@@ -92,29 +92,6 @@ DAMAGE = st.sampled_from(
 
 def text_of(question):
     return msgspec.json.encode(question, order="sorted").decode()
-
-
-def places(value, path=()):
-    if path:
-        yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inside in items:
-        yield from places(inside, (*path, key))
-
-
-def edited(question, edits):
-    question = copy.deepcopy(question)
-    for number, value in edits:
-        known = list(places(question))
-        *way, last = known[number % len(known)]
-        inside = question
-        for key in way:
-            inside = inside[key]
-        if value is ABSENT:
-            del inside[last]
-        else:
-            inside[last] = copy.deepcopy(value)
-    return question
 
 
 @pytest.fixture(scope="module")
