@@ -15,9 +15,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "tests/unit/policy/test_agent_policies*.py",
             "tests/unit/policy/test_canonical_input*.py",
-            "tests/unit/policy/test_decider*.py",
-            "tests/unit/policy/test_interpreter*.py",
+            "tests/unit/policy/test_conditions*.py",
+            "tests/unit/policy/test_examination*.py",
+            "tests/unit/policy/test_malformed_questions*.py",
             "tests/unit/policy/test_policy_engine*.py",
+            "tests/unit/policy/test_reads*.py",
         ),
     ),
     "approvals": (

@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import re
 import threading
 
 import msgspec
@@ -17,7 +18,7 @@ from bywire.policy.bundle import parse_bundle
 from bywire.policy.engine import PolicyEngine
 from bywire.policy.engine import reads as machine
 from bywire.policy.engine.interpreter import UNDEFINED, Compiled, Interpreter
-from bywire.policy.engine.read_path import ENTRYPOINT, EXAMINED, short_way
+from bywire.policy.engine.read_path import ENTRYPOINT, EXAMINED, LookedAt, short_way
 from bywire.seal.digest import sha256_hex
 
 FILES = deciding(shipped_policy())
@@ -162,21 +163,144 @@ def test_an_agent_with_a_policy_of_its_own_is_asked_by_it():
 
 def test_a_text_that_nobody_examined_has_no_short_way():
     modules = {module.path: module.source for module in BUNDLE.modules}
-    assert short_way(modules)
-    assert short_way({**modules, "read.rego": modules["read.rego"] + "\n"}) == ()
+    assert short_way(modules, BUNDLE.tables) is not None
     first = "decision := data.bywire.read.answer if data.bywire.read.allowed\n"
     earlier = modules["action.rego"].replace(first, "decision := {} if input.version == 7\n\nelse := {} if false\n")
-    assert short_way({**modules, "action.rego": earlier}) == ()
-    assert short_way({"action.rego": modules["action.rego"]}) == ()
-    assert short_way({"read.rego": modules["read.rego"]}) == ()
-    assert short_way({}) == ()
+    for other in (
+        {**modules, "read.rego": modules["read.rego"] + "\n"},
+        {**modules, "action.rego": earlier},
+        {"action.rego": modules["action.rego"]},
+        {"read.rego": modules["read.rego"]},
+        {},
+    ):
+        assert short_way(other, BUNDLE.tables) is None
+
+
+def named_in(text):
+    """What a Rego text looks at in its input, as dotted names."""
+    code = re.sub(r"(?m)#.*$", "", text)
+    got = re.findall(r"object\.get\(input(?:\.([a-z_.]+))?, (\[[^\]]*\]|\"[a-z_]+\")", code)
+    named = {".".join([*filter(None, [front]), *re.findall(r'"(\w+)"', rest)]) for front, rest in got}
+    return named | set(re.findall(r"\binput\.([a-z_.]+)", code)), re.findall(r"\binput\b(?!\.)", code), got
+
+
+def names_of(shape, front=""):
+    for field in msgspec.structs.fields(shape):
+        name = f"{front}{field.name}"
+        kinds = getattr(field.type, "__args__", (field.type,))
+        inner = [one for one in kinds if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        yield from names_of(inner[0], f"{name}.") if inner else [name]
+
+
+def test_all_that_the_text_looks_at_is_asked():
+    looked, bare, got = named_in(FILES["read.rego"].decode())
+    assert len(bare) == sum(not front for front, _ in got), "input as a whole is handed to something"
+    asked = set(names_of(LookedAt))
+    # The struct names whole parts (a budget) where the text names what is inside.
+    assert {name for name in looked if not any(f"{name}.".startswith(f"{one}.") for one in asked)} == set()
+    assert {one for one in asked if not any(f"{name}.".startswith(f"{one}.") for name in looked)} == set()
+
+
+def test_the_check_of_what_the_text_looks_at_sees_a_new_reference():
+    for more in ("input.state.stop == false", 'object.get(input, ["state", "stop"], true) == false'):
+        looked, _, _ = named_in(f"allowed if {{ {more} }}")
+        assert looked == {"state.stop"}
+
+
+def asks_of(question):
+    """How often the machine of a fresh bundle is asked for a row of questions, and what came of each."""
+    compiled = Compiled.of(BUNDLE)
+    asked = []
+
+    class Counting:
+        def __init__(self, real):
+            self.real = real
+
+        def set_input_json(self, text):
+            asked.append(text)
+            self.real.set_input_json(text)
+
+        def execute_entry_point(self, name):
+            return self.real.execute_entry_point(name)
+
+    made = machine._made(compiled, compiled.reads)
+    machine._HERE.reads = machine._Reads(compiled, Counting(made.machine))
+    answers = [machine.answer_read(compiled, ENTRYPOINT, text_of(one)) for one in question]
+    del machine._HERE.reads
+    return len(asked), answers
+
+
+def changed(question, path, value):
+    found = copy.deepcopy(question)
+    place = found
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return found
+
+
+def test_what_was_answered_once_is_remembered():
+    row = [QUESTION, QUESTION, changed(QUESTION, ("action", "parameters"), {"limit": 30})]
+    row += [changed(QUESTION, ("now_ms",), 1_790_000_000_001), changed(QUESTION, ("action", "digest"), "c" * 64)]
+    count, answers = asks_of(row)
+    assert (count, len(set(answers)), answers[0] is not None) == (1, 1, True)
+
+
+def test_a_time_counts_where_the_agent_ends():
+    ending = changed(QUESTION, ("principal", "registration", "expires_at_ms"), QUESTION["now_ms"] + 1)
+    later = changed(ending, ("now_ms",), ending["now_ms"] + 1)
+    count, answers = asks_of([ending, ending, later])
+    assert count == 2
+    assert answers[0] == answers[1] is not None
+    assert answers[2] is None
+
+
+def test_parameters_count_where_a_row_bounds_them():
+    more = changed(BUILT_IN, ("action", "parameters", "max_bytes"), 10**6)
+    count, answers = asks_of([BUILT_IN, more])
+    assert count == 2
+    assert answers[0] is not None
+    assert answers[1] is None
+
+
+@pytest.mark.parametrize("row", [{"bounds": {"limit": 10}}, {"bounds": []}, "unknown", None])
+def test_parameters_count_where_a_table_bounds_connected_reads(row):
+    modules = {module.path: module.source for module in BUNDLE.modules}
+    way = short_way(modules, {**BUNDLE.tables, "connected": {"read": row}})
+    asked = {way.question(text_of(changed(QUESTION, ("action", "parameters"), {"limit": n})))[1] for n in (1, 2)}
+    assert len(asked) == 2
+
+
+def test_a_no_is_asked_again_and_long_lists_are_not_remembered():
+    refused = changed(QUESTION, ("action", "environment"), "elsewhere")
+    assert asks_of([refused, refused]) == (2, [None, None])
+    long = changed(QUESTION, ("principal", "registration", "tools"), ["shop.list", *(f"shop.t{n}" for n in range(900))])
+    count, answers = asks_of([long, long])
+    assert (count, answers[0] is not None) == (2, True)
+
+
+def test_what_is_remembered_has_an_end(monkeypatch):
+    monkeypatch.setattr(machine, "ANSWERS_MAX", 2)
+    row = [
+        changed(QUESTION, ("principal", "registration", "tools"), ["shop.list", f"shop.t{n}"]) for n in (0, 1, 2, 0, 2)
+    ]
+    count, answers = asks_of(row)
+    assert (count, None in answers) == (4, False)
+
+
+def test_nobody_is_answered_with_what_another_may_read():
+    other = changed(QUESTION, ("principal", "registration", "tools"), ["get_job_logs"])
+    assert asks_of([QUESTION, other])[1][1] is None
+    ids = [changed(QUESTION, ("principal", "id"), name) for name in ("agent:fixer", "agent:other", "person:dana")]
+    count, answers = asks_of(ids)
+    assert (count, [answer is None for answer in answers]) == (3, [False, False, True])
 
 
 def test_a_policy_that_forbids_reads_forbids_them():
     changed = FILES["read.rego"].replace(b"allowed if {\n", b"allowed if {\n\tinput.version == 2\n")
     engine = PolicyEngine(parse_bundle({**FILES, "read.rego": changed}))
     try:
-        assert engine._decider.compiled.reads == ()
+        assert engine._decider.compiled.reads is None
         assert engine.decide(ENTRYPOINT, QUESTION).effect == "allow"  # by the long way
     finally:
         engine.release()

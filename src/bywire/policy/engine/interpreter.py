@@ -15,7 +15,7 @@ import regorus
 
 from bywire.policy.agent_policies import DENY, SAID, asking_agent, declared_sets, reading_said, set_rule
 from bywire.policy.bundle import Bundle, Module
-from bywire.policy.engine.read_path import short_way
+from bywire.policy.engine.read_path import ShortWay, short_way
 from bywire.policy.rego_syntax import parse_module
 
 # About 75 kB each.
@@ -29,7 +29,7 @@ _PAUSE_SECONDS = 0.0005
 class Compiled(msgspec.Struct, frozen=True):
     """What may decide: an immutable reference that is swapped whole. Modules are (path, source).
 
-    `reads` are those of the short way for reads, where the bundle has one that was examined.
+    `reads` is the short way for reads, where the bundle has one that was examined.
     """
 
     digest: str
@@ -37,7 +37,7 @@ class Compiled(msgspec.Struct, frozen=True):
     data_json: str
     entrypoints: frozenset[str]
     agents: dict[str, tuple[str, str]]
-    reads: tuple[tuple[str, str], ...] = ()
+    reads: ShortWay | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Compiled":
@@ -49,7 +49,7 @@ class Compiled(msgspec.Struct, frozen=True):
             data_json=bundle.data_json(),
             entrypoints=frozenset(bundle.manifest.entrypoints),
             agents={name: (module.path, module.source) for name, module in bundle.agents.items()},
-            reads=short_way({module.path: module.source for module in bundle.modules}),
+            reads=short_way({module.path: module.source for module in bundle.modules}, bundle.tables),
         )
 
 
