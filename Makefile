@@ -20,8 +20,9 @@ $(VENV)/opa: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/bywire demo
 
+# A process a core, each file of tests whole in one of them: what a file starts for its tests it starts once.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -5,6 +5,8 @@ sending thread does for each. Nothing leaves the process. `python -m bench telem
 import statistics
 import time
 
+import msgspec
+
 from bench.measured import at_most
 from bywire.adapters.json_log_lines import line_of
 from bywire.adapters.metrics_counts import CallCounts
@@ -19,6 +21,23 @@ OBSERVED_MICROSECONDS_MAX = 25
 TOLD_MICROSECONDS_MAX = 250
 CALLS, ROUNDS = 2_000, 9
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+MASKED = {
+    "effect": "sanitize",
+    "effect_before": "sanitize",
+    "effect_after": "allow",
+    "status": "committed",
+    "error": "",
+    "rules": (),
+    "redacted_request": {"email": 2, "phone": 1},
+    "redacted_response": {"email": 1, "github_token": 1},
+}
+
+
+def masked_record():
+    """One write that was allowed as it was masked."""
+    return msgspec.structs.replace(record(), **MASKED)
 
 
 def record():
@@ -65,15 +84,30 @@ def bars():
         for outbox in outboxes:
             outbox.observed(made)
 
+    masked = masked_record()
+
+    def observed_masked():
+        counts.observed(masked)
+        for outbox in outboxes:
+            outbox.observed(masked)
+
     def spans():
         span_of(told(one, shown)).SerializeToString()
 
     try:
         yield at_most("telemetry.observed", _median(observed), "us", OBSERVED_MICROSECONDS_MAX, 1)
+        yield at_most("telemetry.observed_masked", _median(observed_masked), "us", OBSERVED_MICROSECONDS_MAX, 1)
     finally:
         for outbox in outboxes:
             outbox.close()
     yield at_most("telemetry.span", _median(spans), "us", TOLD_MICROSECONDS_MAX, 1)
+    yield at_most(
+        "telemetry.span_masked",
+        _median(lambda: span_of(told(masked, shown)).SerializeToString()),
+        "us",
+        TOLD_MICROSECONDS_MAX,
+        1,
+    )
     yield at_most("telemetry.line", _median(lambda: line_of(one, shown)), "us", TOLD_MICROSECONDS_MAX, 1)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import version_one
+import version_three
 import version_two
 
 from bywire.adapters.sqlite_approvals import SqliteApprovals
@@ -35,7 +36,7 @@ def keys(size):
     return (KEY.public,)
 
 
-BUILDERS = {1: version_one, 2: version_two}
+BUILDERS = {1: version_one, 2: version_two, 3: version_three}
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
@@ -93,7 +94,7 @@ def test_the_log_goes_on_where_it_was(path):
     assert rows(path, "SELECT count(*) FROM blobs WHERE key IS NULL") == [(version_one.ENTRIES,)]
 
 
-def test_everything_beside_the_log_is_still_there(path):
+def test_everything_beside_the_log_is_still_there(path, version):
     with Writer(path) as writer:
         reader = Reader(path)
         state, approvals = SqliteState(writer, reader), SqliteApprovals(writer, reader)
@@ -107,7 +108,9 @@ def test_everything_beside_the_log_is_still_there(path):
         assert stored is not None
         assert (stored.version, json.loads(stored.state)["goal"]) == (4, "a goal of version 1")
         journal = SqliteJournal(writer, reader, KEY, 6, lambda: version_one.NOW_MS)
-        assert [row.key for row in journal.open_intents()] == ["old:open"]
+        permits, calls = (["old:permit"], ["old:call"]) if version == 3 else ([], [])
+        assert {row.key for row in journal.open_intents()} == {"old:open", *permits, *calls}
+        assert {row.key for row in journal.recoverable_intents()} == {"old:open", *calls}
         done = journal.find("old:done")
         assert done is not None
         assert done.outcome is not None
@@ -182,8 +185,9 @@ def test_a_crash_at_any_statement_leaves_one_version_whole(old, version, tmp_pat
         with closing(connect(path, read_only=True)) as connection:
             versions.append(schema_version(connection))
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            known = {1: {"budgets"}, 2: {"usage"}, 3: {"usage", "costs", "api_keys", "exchanged"}}[versions[-1]]
-            assert {"budgets", "usage", "costs", "api_keys", "exchanged"} & tables == known, step
+            known = {1: {"budgets"}, 2: {"usage"}, 3: {"usage", "costs", "api_keys", "exchanged"}}
+            known[4] = known[3] | {"decided", "recent"}
+            assert set().union(*known.values()) & tables == known[versions[-1]], step
         with closing(open_database(path)) as connection:
             assert schema_version(connection) == VERSION
             assert connection.execute("SELECT used FROM usage").fetchall() == [(7,)]

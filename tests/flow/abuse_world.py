@@ -66,6 +66,9 @@ budgets:
 
   per_day: {{replica_hours: {HOURS_A_DAY}}}
 """
+# An agent that may do little in a minute, whatever it is.
+BRIEF = "agent:brief"
+POLICY_OF_BRIEF = "agent: brief\nactions: [{name: deploy}, {name: pay}]\nbudgets: {per_minute: 3}\n"
 TEXT = {"type": "string", "maxLength": 400}
 SCHEMAS: dict[str, dict[str, Any]] = {
     "deploy": {"env": TEXT, "image": TEXT, "replicas": {"type": "integer"}, "note": TEXT, "remote": TEXT},
@@ -107,15 +110,15 @@ class Said(NamedTuple):
         return tuple(rule["rule"] for rule in self.payload.get("rules", ()))
 
 
-def mcp_server(effects):
-    """An MCP server with the two tools."""
+def mcp_server(effects, says):
+    """An MCP server with the two tools; `says` is what a deployment is answered."""
     server = MCPServer("cluster", version="1.0.0")
 
     @server.tool()
     def deploy(env: str, image: str, replicas: int, note: str = "", remote: str = "") -> str:
         """Deploy an image."""
         effects.append(Effect("mcp", "deploy", {"env": env, "image": image, "replicas": replicas}))
-        return "deployed"
+        return says
 
     @server.tool()
     def pay(to: str, amount: float, currency: str) -> str:
@@ -126,13 +129,13 @@ def mcp_server(effects):
     return server
 
 
-def answers(effects):
-    """The HTTP API: what it is asked is done."""
+def answers(effects, says):
+    """The HTTP API: what it is asked is done; `says` is in its answer."""
 
     def answer(handler):
         _, path, _, body = handler.server.seen[-1]
         effects.append(Effect("http", {"/deployments": "deploy", "/payments": "pay"}[path], json.loads(body)))
-        said = b'{"done": true}'
+        said = json.dumps({"done": True, "says": says}).encode()
         handler.send_response(201)
         handler.send_header("content-type", "application/json")
         handler.send_header("content-length", str(len(said)))
@@ -201,10 +204,11 @@ class World:
         self.scene, self.effects, self.collector = scene, effects, collector
         self.url, self.egress_port = told["url"], told["egress_port"]
         self.asked = 0
+        self.agent = AGENT
         self.told: list[tuple[str, dict[str, Any]]] = []
 
     def token(self, run):
-        ran = self.scene.bywire("agents", "token", AGENT, "--run", run)
+        ran = self.scene.bywire("agents", "token", self.agent, "--run", run)
         assert ran.code == 0, ran
         return ran.out.strip()
 
@@ -276,9 +280,10 @@ class World:
         return httpx.get(f"{self.url}{path}", headers={"authorization": f"Bearer {self.token(run)}"}, timeout=20)
 
     def spans(self):
-        """Attributes of every span that the collector was sent, by decision."""
+        """Attributes of every span that the collector was sent, by decision and surface: two may tell of one."""
         found = [plain(span) for span in self.collector.spans]
-        return {one["bywire.decision.id"]: one for one in found if "bywire.decision.id" in one}
+        decided = [one for one in found if "bywire.decision.id" in one]
+        return {(one["bywire.decision.id"], one["bywire.surface"]): one for one in decided}
 
 
 def prepared(root, mcp_port, http_port, collector, definitions):
@@ -296,7 +301,7 @@ def prepared(root, mcp_port, http_port, collector, definitions):
             {"name": "orchestrator", "kind": "http", "url": f"http://127.0.0.1:{http_port}", "private": True},
         ],
         "egress": [{"agents": [AGENT], "host": "registry.example", "ports": [443]}],
-        "telemetry": {"otlp": {"url": collector.url, "private": True}, "metrics": {"open": True}},
+        "telemetry": {"otlp": {"url": collector.url, "private": True, "logs": True}, "metrics": {"open": True}},
     }
     (scene.operator / "gateway.yaml").write_text(yaml.safe_dump(gateway))
     tools = [f"{upstream}.{tool}" for upstream in ("cluster", "orchestrator", "local") for tool in SCHEMAS]
@@ -305,8 +310,10 @@ def prepared(root, mcp_port, http_port, collector, definitions):
     owner = yaml.safe_load((scene.operator / "operator.yaml").read_text())["people"][0]["id"]
     register = ("agents", "register", AGENT, "--owner", owner, "--pattern", "constrained-executor")
     done(scene.bywire(*register, *chosen, *places))
+    done(scene.bywire(*(BRIEF if word == AGENT else word for word in register), *chosen, *places))
     (scene.operator / "agent-policies").mkdir(mode=0o700)
     (scene.operator / "agent-policies" / "deploy-manager.yaml").write_text(POLICY)
+    (scene.operator / "agent-policies" / "brief.yaml").write_text(POLICY_OF_BRIEF)
     done(scene.bywire("policy", "compile"))
     done(scene.bywire("policy", "sign", "--as", "oncall"))
     done(scene.bywire("policy", "activate"))
@@ -337,13 +344,13 @@ def serving(scene):
 
 
 @contextmanager
-def abused(root):
-    """The whole world."""
+def abused(root, says="deployed"):
+    """The whole world; `says` is what the upstreams answer to a deployment."""
     effects = []
-    server = mcp_server(effects)
+    server = mcp_server(effects, says)
     listed = definitions_of(server)
     with collecting() as collector, site() as api, on_uvicorn(server.streamable_http_app()) as mcp_port:
-        api.answer = answers(effects)
+        api.answer = answers(effects, says)
         scene = prepared(root, mcp_port, api.server_port, collector, listed)
         try:
             with serving(scene) as told:

@@ -1,5 +1,6 @@
 """A process at the door of a connected tool: `connected_victim.py permit DIRECTORY STEP` permits and dies at the step,
-`race DIRECTORY NUMBER` waits for a line and then spends what is left of a budget as often as it may.
+`race DIRECTORY NUMBER` waits for a line and then spends what is left of a budget as often as it may, `lately DIRECTORY
+NUMBER` what is left of a minute.
 """
 
 import sys
@@ -12,14 +13,15 @@ from door_world import CONTROLLER
 from bywire.model.decision import OutcomeStatus
 
 BUDGET = [(CONTROLLER, "replica_hours", 5 * 48_000)]
+LATELY = {"kind": "debit", "unit": "actions", "period": "minute", "because": "agents.x.budget"}
 CALLS = 20
 
 
 def main():
     what, directory, more = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     # Beside the other process: neither fences the other off.
-    world = ConnectedWorld(directory, budgets=BUDGET, take_over=False)
-    world.engine.obligations = ()
+    world = ConnectedWorld(directory, budgets=[] if what == "lately" else BUDGET, take_over=False)
+    world.engine.obligations = ({**LATELY, "limit": 5_000},) if what == "lately" else ()
     if what == "permit":
         world.steps = Killed(more)
         world.door = world.make_door()

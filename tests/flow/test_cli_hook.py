@@ -15,8 +15,10 @@ from serving import register, served
 
 from bywire.cli.hook import DEADLINE_SECONDS
 from bywire.config.hook_files import TIMEOUT_SECONDS
+from bywire.config.hook_input import BYTES_MAX
 
 HOSTS = ("claude-code", "codex", "cursor")
+LINUX = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device here is always full")
 SHOP = {
     "version": 1,
     "upstream": "shop",
@@ -71,9 +73,14 @@ def call(tool, parameters, *, event="PreToolUse", call_id="c1", session="s1", **
 
 
 def decision(ran):
-    """allow (silence), or what was said."""
-    assert ran.code == 0, ran
-    return json.loads(ran.out)["hookSpecificOutput"]["permissionDecision"] if ran.out.strip() else "silent"
+    """allow (silence), or what was said; a refusal is exit code 2 with the reason on standard error besides."""
+    if not ran.out.strip():
+        assert (ran.code, ran.err) == (0, ""), ran
+        return "silent"
+    said = json.loads(ran.out)["hookSpecificOutput"]
+    assert ran.code == (2 if said["permissionDecision"] == "deny" else 0), ran
+    assert ran.err.removeprefix("bywire: ").rstrip("\n") == said.get("permissionDecisionReason", ""), ran
+    return said["permissionDecision"]
 
 
 def unreported(scene):
@@ -147,6 +154,32 @@ def test_rule_10_a_write_is_durable_before_the_answer_and_ends_with_the_report(s
     assert ask(scene, {**one, "hook_event_name": "PostToolUse", "tool_use_id": "w2"}).code == 1
 
 
+def test_what_another_hook_exchanged_is_not_what_was_permitted(scene):
+    """Attack: Claude Code runs a skill's own hook beside ours, and with the parameters that it puts in."""
+    before = unreported(scene)
+    one = call("Bash", {"command": "echo hi"}, call_id="x1", session="exchanged")
+    assert decision(ask(scene, one)) == "silent"
+    told = ask(scene, {**one, "hook_event_name": "PostToolUse", "tool_input": {"command": "echo evil"}})
+    assert (told.code, told.out) == (1, "")
+    assert "no permit of yours" in told.err
+    assert unreported(scene) == before + 1
+
+
+def test_a_read_leaves_nothing_to_report_and_nothing_to_complain_of(scene):
+    """A host shows each failure of a hook to its person; reads are most of what it does."""
+    one = call("Read", {"file_path": "/r/a"}, call_id="r1", session="reads")
+    assert decision(ask(scene, one)) == "silent"
+    told = ask(scene, {**one, "hook_event_name": "PostToolUse", "tool_response": {"type": "text"}})
+    assert (told.code, told.out, told.err) == (0, "", "")
+
+
+def test_an_agent_that_nobody_asks_about_elsewhere_is_not_started(scene):
+    """Attack: Claude Code's agents run under its hooks, unless they run in the cloud."""
+    asked = {"description": "d", "prompt": "p", "subagent_type": "general-purpose"}
+    assert decision(ask(scene, call("Agent", asked, call_id="a1"))) == "silent"
+    assert decision(ask(scene, call("Agent", {**asked, "isolation": "remote"}, call_id="a2"))) == "deny"
+
+
 def test_an_input_names_nobody_else(scene):
     claims = {"agent_id": "agent:release-controller", "principal": "person:oncall", "token": "x", "cwd": "/etc"}
     one = call("Write", {"file_path": "/r/c", "content": "x"}, call_id="n1", session="agent:other|x", **claims)
@@ -156,7 +189,7 @@ def test_an_input_names_nobody_else(scene):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no", b"[]", b"{}", b'{"a":1,"a":2}', b" " * (4 * 2**20 + 1), b"[" * 100_000, b"\xff"]
+    "data", [b"", b"no", b"[]", b"{}", b'{"a":1,"a":2}', b" " * (BYTES_MAX + 1), b"[" * 100_000, b"\xff"]
 )
 @pytest.mark.parametrize("host", HOSTS)
 def test_what_it_cannot_read_it_blocks(scene, host, data):
@@ -201,6 +234,9 @@ def test_over_http_with_a_token_of_the_agent_s_own(scene, tmp_path):
         one = call("Write", {"file_path": "/r/d", "content": "x"}, call_id="h1", session="http")
         assert decision(ask(scene, one, *way)) == "silent"
         assert ask(scene, {**one, "hook_event_name": "PostToolUse"}, *way).code == 0
+        read = call("Read", {"file_path": "/r/a"}, call_id="h0", session="http")
+        assert decision(ask(scene, read, *way)) == "silent"
+        assert ask(scene, {**read, "hook_event_name": "PostToolUse"}, *way).code == 0
         assert decision(ask(scene, call("Bash", {"command": "ssh -R 1:a:2 b.example"}, call_id="h2"), *way)) == "deny"
         risky = ask(scene, call("mcp__shop__risky", {}, call_id="h3"), *way)
         assert decision(risky) == "deny"
@@ -238,6 +274,14 @@ hook._answer("claude-code", None, "a", "", None, (), decide=False)
 """
 
 
+ANSWERING = """
+import bywire.cli.hook as hook
+from bywire.config.hook_answers import Verdict, answer
+hook._reply = lambda *a, **k: answer("claude-code", Verdict("{effect}", "because"), decide=True)
+hook._answer("codex", None, "a", "", None, (), decide=False)
+"""
+
+
 @pytest.mark.parametrize(
     ("does", "seconds", "said"),
     [
@@ -255,6 +299,65 @@ def test_whatever_it_hangs_in_and_whoever_ends_it_blocks(does, seconds, said):
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (ran.returncode, ran.stdout) == (2, ""), ran
     assert said in ran.stderr
+
+
+@pytest.mark.parametrize("out", [">&-", pytest.param(">/dev/full", marks=LINUX)])
+@pytest.mark.parametrize(("effect", "said"), [("deny", "because"), ("allow", "could not be written")])
+def test_an_answer_that_cannot_be_written_blocks_and_says_so(out, effect, said):
+    """Codex 0.169 runs the tool after exit code 2 with nothing on standard error."""
+    if effect == "allow" and out == ">&-":
+        pytest.skip("what was said into nothing is silence, which allows as well")
+    line = f'exec "$0" -c "$1" {out}'
+    program = ANSWERING.format(effect=effect)
+    ran = subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable, program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ran.returncode == 2, ran
+    assert said in ran.stderr
+
+
+@pytest.mark.parametrize("host", ["claude-code", "codex"])
+@pytest.mark.parametrize(
+    ("program", "code", "said"),
+    [
+        (None, 2, "bywire: the hook did not run; nothing was allowed"),
+        ("exit 0", 0, ""),
+        ("exit 1", 2, "bywire: the hook did not run; nothing was allowed"),
+        ("kill -9 $$", 2, "bywire: the hook did not run; nothing was allowed"),
+        ("echo because >&2; exit 2", 2, "because"),
+    ],
+)
+def test_a_hook_that_does_not_run_blocks(scene, tmp_path, host, program, code, said):
+    """Attack: take the program away, or let it crash. Claude Code 2.1 and Codex 0.169 run the tool then."""
+    installed = scene.bywire("hook", "install", host, "--as", AGENT, "--dir", str(tmp_path), "--json").json
+    asked = json.loads((tmp_path / installed["file"]).read_text())["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
+    ours = tmp_path / "bywire"
+    if program:
+        ours.write_text(f"#!/bin/sh\n{program}\n")
+        ours.chmod(0o755)
+    begin = installed["command"].split(" --repo ")[0]
+    assert asked.count(begin) == 1
+    ran = subprocess.run(asked.replace(begin, str(ours)), shell=True, capture_output=True, text=True, check=False)
+    assert ran.returncode == code, ran
+    assert ran.stderr.strip().endswith(said), ran
+
+
+def test_managed_settings_are_printed_and_nothing_is_written(scene, tmp_path):
+    told = scene.bywire("hook", "install", "codex", "--as", AGENT, "--dir", str(tmp_path), "--managed")
+    assert (told.code, "[[hooks.PreToolUse]]" in told.out, "/etc/codex/requirements.toml" in told.err) == (
+        0,
+        True,
+        True,
+    )
+    assert list(tmp_path.iterdir()) == []
+    refused(scene.bywire("hook", "install", "cursor", "--as", AGENT, "--managed", "--json"), "hook_not_managed")
+
+
+def test_codex_s_person_is_told_that_it_runs_nothing_unseen(scene, tmp_path):
+    """Codex 0.169 passes over a hook that nobody trusted, without a word."""
+    told = scene.bywire("hook", "install", "codex", "--as", AGENT, "--dir", str(tmp_path)).out
+    assert "until a person trusts it" in told
+    assert "trusts" not in scene.bywire("hook", "install", "cursor", "--as", AGENT, "--dir", str(tmp_path)).out
 
 
 def test_its_own_deadline_comes_before_the_host_s():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bywire.api.ext_authz import BY_ROUTE, REMOVE
+from bywire.api.ext_authz import BY_ROUTE, REMOVE, WHOLE
 from bywire.config.gateway_upstreams import UPSTREAM_NAME
 from bywire.model.gateway import Listen, ServeLimits
 
@@ -94,8 +94,9 @@ def test_envoy_takes_no_answer_for_a_no_and_shows_everything():
     assert settings["allowed_headers"]["patterns"] == [{"safe_regex": {"regex": ".*"}}]
     service = settings["http_service"]
     prefix = service["path_prefix"].encode()
-    assert prefix.startswith(BY_ROUTE)
-    assert re.fullmatch(UPSTREAM_NAME, prefix.removeprefix(BY_ROUTE).decode())
+    marked = WHOLE + BY_ROUTE.removeprefix(b"/ext_authz/")
+    assert prefix.startswith(marked)
+    assert re.fullmatch(UPSTREAM_NAME, prefix.removeprefix(marked).decode())
     assert {"exact": REMOVE} in service["authorization_response"]["allowed_upstream_headers"]["patterns"]
     (cluster,) = document["clusters"]
     address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]

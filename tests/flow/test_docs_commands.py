@@ -305,13 +305,13 @@ def _unknown(text):
     for word in words:
         if takes_value:
             takes_value = False
+        elif word in {">", "2>", "--"}:  # what follows is a file, or another program's
+            break
         elif word.startswith("-"):
             name, equals, _ = word.partition("=")
             if name not in options:
                 return f"{context.command_path} has no {word}"
             takes_value = options[name] and not equals
-        elif word in {">", "2>"}:
-            break
         elif isinstance(command, click.Group) and re.fullmatch(r"[a-z:-]+", word):
             found = [command.get_command(context, name) for name in word.split(":::")]
             if None in found:

@@ -463,7 +463,8 @@ def test_rule_11_a_budget_is_debited_once_an_effect_and_an_hour(world):
     world.door = world.make_door(operator=limited)
     assert [world.call(key=key).status for key in ("a", "b", "b", "c")] == [COMMITTED, COMMITTED, COMMITTED, DENIED]
     assert world.rows("SELECT used FROM usage") == [(2,)]
-    assert world.engine.asked[-1]["state"]["budget"] == {"observed": 2, "limit": 2}
+    ends_ms = (NOW // 3_600_000 + 1) * 3_600_000
+    assert world.engine.asked[-1]["state"]["budget"] == {"observed": 2, "limit": 2, "frees_at_ms": ends_ms}
     assert world.call(key="d", principal=RESPONDER).status is COMMITTED
     world.clock.now += 3_600_000
     assert world.call(key="e").status is COMMITTED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from connected_world import CATALOGUE, PINNED, ConnectedWorld, connected, scale
+from connected_world import CATALOGUE, DAY, PINNED, ConnectedWorld, connected, scale
 from door_world import CONTROLLER, RESPONDER
 
 from bywire.gateway.contract import ContractError
@@ -288,6 +288,7 @@ def test_a_budget_is_spent_and_then_kept_also_by_a_new_process(tmp_path, scope, 
         "observed": 96_000,
         "limit": 100_000,
         "asked": 48_000,
+        "frees_at_ms": (DAY + 1) * 86_400_000,
     }
     assert world.spent(of, "replica_hours") == 96_000
     assert len(world.upstream.effects) == 0
@@ -319,9 +320,8 @@ def test_usage_is_told_and_belongs_to_the_principal(world):
     world.door.call(world.token(RESPONDER), scale())
     world.door.call(world.token(), scale("k2"))
     assert world.engine.asked[-1]["state"]["usage"] == [
-        {"unit": "actions", "period": "day", "observed": 1_000, "asked": 1_000},
-        {"unit": "changes", "period": "day", "observed": 500, "asked": 500},
-        {"unit": "replica_hours", "period": "day", "observed": 48_000, "asked": 48_000},
+        {"unit": unit, "period": "day", "observed": spent, "asked": spent, "frees_at_ms": (DAY + 1) * 86_400_000}
+        for unit, spent in (("actions", 1_000), ("changes", 500), ("replica_hours", 48_000))
     ]
     assert world.spent(f"principal:{RESPONDER}", "replica_hours") == 48_000
 

@@ -220,21 +220,63 @@ def test_a_process_that_dies_while_it_permits_leaves_it_to_a_person(tmp_path, st
     world.engine.obligations = ()
     world.clock.now += 86_400_000
     committed = step == "door.intent_committed"
-    settled = world.recover()
-    assert [outcome.status for _, outcome in settled] == [OutcomeStatus.UNKNOWN] * committed
+    assert world.recover() == (), "what its caller carries out is nothing to settle here"
     assert world.upstream.effects == [], "nothing here carries out what its caller may have done"
     assert world.intents() == ({KEY: "intended"} if committed else {})
     if committed:
         # The caller never heard of its permit, and its session has ended; a person finds out.
-        assert not world.door.was_decided(settled[0][0])
+        (left,) = world.journal.open_intents()
+        assert not world.door.was_decided(left)
+        assert permit(world).status is OutcomeStatus.UNKNOWN
     world.close()
+
+
+def test_rule_12_unreported_permits_cost_recovery_nothing_and_stay_unknown(world, monkeypatch):
+    for number in range(40):
+        permit(world, scale(f"p{number}"))
+    world.upstream.raises = TimeoutError("no answer")
+    world.door.call(world.token(), scale("called"))
+    looked = []
+    monkeypatch.setattr(world.door, "was_decided", lambda row: looked.append(row.key))
+    ((row, outcome),) = world.recover()
+    assert (row.key.rpartition("|")[2], outcome.status) == ("called", OutcomeStatus.UNKNOWN)
+    assert {key.rpartition("|")[2] for key in looked} <= {"called"}
+    assert len(world.journal.open_intents()) == 41, "a person is told of each"
+    plan = " ".join(
+        row[-1]
+        for row in world.rows(
+            "EXPLAIN QUERY PLAN SELECT key FROM intents INDEXED BY intents_ours WHERE mediated = 1"
+            " AND state IN ('intended', 'unknown') AND epoch <= 1 ORDER BY at_ms, entry"
+        )
+    )
+    assert "intents_ours" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_ticks_find_nothing_to_recover_where_only_callers_owe_a_report(world):
+    permit(world)
+    assert not world.journal.has_recoverable()
+    world.upstream.raises = TimeoutError("no answer")
+    world.door.call(world.token(), scale("called"))
+    assert world.journal.has_recoverable()
+
+
+def test_rule_12_a_permit_marked_as_nobodys_work_is_still_told_to_a_person(world):
+    world.upstream.raises = TimeoutError("no answer")
+    world.door.call(world.token(), scale("called"))
+    world.change("UPDATE intents SET mediated = 0")
+    world.upstream.raises = None
+    assert world.recover() == ()
+    assert [row.key.rpartition("|")[2] for row in world.journal.open_intents()] == ["called"]
+    assert len(world.upstream.effects) == 1
 
 
 def test_rule_04_a_row_that_was_turned_into_a_mediated_one_is_not_sent(world):
     permit(world)
     (kept,) = world.rows("SELECT request FROM intents")[0]
     forged = {name: value for name, value in msgspec.json.decode(kept).items() if name != "mediated"}
-    world.change("UPDATE intents SET request = ?", msgspec.json.encode(forged))
+    world.change("UPDATE intents SET request = ?, mediated = 1", msgspec.json.encode(forged))
     world.clock.now += 86_400_000
-    world.recover()
+    ((row, outcome),) = world.recover()
+    assert (row.mediated, outcome.status) == (True, OutcomeStatus.UNKNOWN)
     assert world.upstream.effects == []

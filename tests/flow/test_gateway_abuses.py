@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from abuse_world import AGENT, APPROVED, HOURS_A_DAY, IMAGE, OTHER, WITHIN, abused
+from abuse_world import AGENT, APPROVED, BRIEF, HOURS_A_DAY, IMAGE, OTHER, WITHIN, abused
 from scene import wait_until
 
 from bywire.wiring.payload import refusal
@@ -57,9 +57,8 @@ def shaped(said, code):
 
 
 def kept(world, payloads, surfaces=TOLD_AS):
-    """Each is a decision of the ledger, but for one that asks what a person was asked already; spans come later."""
-    asked = {(payload["approval"] or {}).get("id", payload["call_id"]): payload for payload in reversed(payloads)}
-    for payload in asked.values():
+    """Each names a decision of the ledger; spans come later."""
+    for payload in payloads:
         assert world.get(f"/v1/decisions/{payload['decision_id']}").status_code == 200, payload
     world.told += zip(surfaces, payloads, strict=True)
 
@@ -179,6 +178,30 @@ def test_a_loop_of_allowed_deployments_ends_at_the_days_budget(world):
     assert counted(world, "bywire_agent_cost", 'unit="replica_hours"') <= HOURS_A_DAY
 
 
+def test_what_an_agent_may_do_in_a_minute_is_one_limit_at_every_door(world):
+    world.agent, before = BRIEF, len(world.effects)
+    try:
+        asked = [world.attempt(surface, "deploy", WITHIN["deploy"]) for surface in SURFACES[:3]]
+        assert all(said.done for said in asked), asked
+        said = [world.attempt(surface, "pay", WITHIN["pay"], key=f"brief-{surface}") for surface in SURFACES]
+        recorded = [world.get(f"/v1/decisions/{one.payload['decision_id']}").status_code for one in said]
+    finally:
+        world.agent = AGENT
+    assert recorded == [200] * len(SURFACES)
+    for surface, one in zip(SURFACES, said, strict=True):
+        payload = shaped(one, "policy_denied")
+        assert one.rules == ("agents.brief.budget",)
+        assert payload["retryable"] is True
+        assert 1 <= payload["retry"]["after_seconds"] <= 60
+        assert payload["retry"]["key"] == f"brief-{surface}"
+        assert "3 actions in any minute" in payload["reason"]
+        facts = payload["rules"][0]["facts"]
+        # The same for the last as for the first: what was refused burned nothing.
+        assert (facts["observed"], facts["asked"], facts["limit"]) == (3_000, 1_000, 3_000)
+    assert len(world.effects) == before + 3
+    assert counted(world, "bywire_denials_total", '"agents.brief.budget"') == len(SURFACES)
+
+
 def test_the_record_of_all_of_it_verifies(world):
     ran = world.scene.bywire("audit", "verify", "--json")
     assert ran.code == 0, ran
@@ -187,12 +210,12 @@ def test_the_record_of_all_of_it_verifies(world):
 
 def test_every_refusal_is_a_span_with_its_policy_and_reasons(world):
     assert world.told
-    wanted = {payload["decision_id"]: (surface, payload) for surface, payload in world.told}
+    wanted = {(payload["decision_id"], surface): payload for surface, payload in world.told}
     wait_until(lambda: set(wanted) <= set(world.spans()))
     spans = world.spans()
-    for decision, (surface, payload) in wanted.items():
-        span = spans[decision]
-        assert (span["bywire.surface"], span["gen_ai.agent.id"]) == (surface, AGENT)
+    for told, payload in wanted.items():
+        span = spans[told]
+        assert span["gen_ai.agent.id"] == AGENT
         assert span["bywire.policy.result"] == payload["effect"]
         assert span["bywire.policy.version"] == payload["policy_version"]
         assert span["bywire.decision.reason"] == [rule["rule"] for rule in payload["rules"]]

@@ -160,6 +160,7 @@ def test_every_name_they_ask_for_is_there(gateway):
 
 def test_every_label_they_ask_for_is_there(gateway):
     pend(gateway)
+    gateway.post("/v1/permit", {"tool": "shop.restart", "parameters": {"job": "ana@example.com"}, "key": "m-1"})
     families = scraped(gateway)
     for one in expressions():
         for name, inside in re.findall(r"\b(bywire[a-z_]+)\{([^}]*)\}", one):
@@ -208,8 +209,12 @@ def series(name, values):
     return {"series": name, "values": values}
 
 
-def fires(alert, at, *labels):
-    return {"eval_time": at, "alertname": alert, "exp_alerts": [{"exp_labels": one} for one in labels]}
+def firing(alert, at, labels=None):
+    """That the alert fires with these labels and no others; that it does not, where there are none."""
+    said = {"alertname": alert, "alertstate": "firing", "severity": "warning", **(labels or {})}
+    names = ",".join(f'{name}="{value}"' for name, value in said.items())
+    samples = [{"labels": f"ALERTS{{{names}}}", "value": 1}] if labels is not None else []
+    return {"expr": f'ALERTS{{alertname="{alert}",alertstate="firing"}}', "eval_time": at, "exp_samples": samples}
 
 
 ALERT_TESTS = {
@@ -225,6 +230,10 @@ ALERT_TESTS = {
                 series('bywire_budget_limit{scope="team:a",unit="tokens"}', "100+0x60"),
                 series('bywire_agent_calls_total{agent="agent:x",effect="deny"}', "0+30x60"),
                 series('bywire_telemetry_dropped_total{sink="syslog",reason="queue_full"}', "0+1x60"),
+                series('bywire_redactions_total{direction="request",kind="email"}', "0+30x60"),
+                series('bywire_redactions_total{direction="response",kind="email"}', "0+1x60"),
+                series('bywire_redactions_total{direction="response",kind="credential"}', "0x60 0+1x20"),
+                series("bywire_config_stale", "0x20 1x40"),
             ],
             "promql_expr_test": [
                 {
@@ -237,6 +246,11 @@ ALERT_TESTS = {
                     "eval_time": "1h",
                     "exp_samples": [{"labels": '{scope="team:a",unit="tokens"}', "value": 1}],
                 },
+                firing("BywireRedactsMuch", "40m", {"direction": "request", "kind": "email"}),
+                firing("BywireCredentialRepeated", "60m"),
+                firing("BywireCredentialRepeated", "70m", {}),
+                firing("BywireConfigStale", "20m"),
+                firing("BywireConfigStale", "40m", {}),
             ],
         }
     ],

@@ -13,8 +13,10 @@ def gateway(tmp_path_factory):
 
 
 def check(gateway, method, path, *, host="shop.example", body=None, **headers):
-    sent = {"host": host, "x-envoy-auth-partial-body": "false", "content-length": str(len(body or b""))} | headers
-    return gateway.send(method, path, body, headers={name.replace("_", "-"): value for name, value in sent.items()})
+    sent = {"host": host, "x-envoy-auth-partial-body": "false", "content-length": str(len(body or b""))}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {name: value for name, value in sent.items() if value is not None}
+    return gateway.send(method, path, body, headers=named)
 
 
 @pytest.mark.parametrize("path", ["/ext_authz/route/shop/orders?limit=3", "/ext_authz/host/orders?limit=3"])
@@ -47,6 +49,40 @@ def test_rule_12_a_permit_that_was_used_lets_nothing_through_again(gateway, repo
         again = check(gateway, "POST", path, body=b"", x_request_id=key)
         assert again.status in {409, 502, 504}
         assert "x-bywire-intent" not in again.headers
+
+
+def unmarked(gateway, method, path, **headers):
+    """As Envoy asks about a request without a body: it says nothing of one."""
+    return check(gateway, method, path, x_envoy_auth_partial_body=None, **headers)
+
+
+def test_a_request_without_a_body_goes_on_where_the_operator_says_that_bodies_are_shown(gateway):
+    answer = unmarked(gateway, "POST", "/ext_authz/whole/route/shop/jobs/a/restart", x_request_id="bare-1")
+    assert answer.status == 200, answer
+    assert answer.headers["x-bywire-intent"]
+    answer = unmarked(gateway, "DELETE", "/ext_authz/whole/host/orders")
+    assert (answer.status, answer.code) == (403, "unknown_tool")
+    # The operator's word says that bodies are shown, not that a part of one is enough.
+    answer = check(gateway, "POST", "/ext_authz/whole/host/deploy", body=b"{}", x_envoy_auth_partial_body="true")
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/ext_authz/route/shop/jobs/a/restart", {}),
+        ("/ext_authz/host/jobs/a/restart", {}),
+        ("/ext_authz/host/whole/route/shop/jobs/a/restart", {}),
+        ("/ext_authz/route/shop/ext_authz/whole/route/shop/jobs/a/restart", {}),
+        ("/ext_authz/whole/route/shop/jobs/a/restart", {"upgrade": "h2c"}),
+        ("/ext_authz/whole/route/shop/jobs/a/restart", {"http2_settings": "AAMAAABkAAQAAP__"}),
+        ("/ext_authz/whole/route/shop/jobs/a/restart", {"x_envoy_auth_partial_body": ""}),
+    ],
+)
+def test_what_a_client_can_write_is_not_the_operators_word_on_bodies(gateway, path, headers):
+    answer = check(gateway, "POST", path, **{"x_envoy_auth_partial_body": None, **headers})
+    assert answer.status in {403, 413}
+    assert "x-bywire-intent" not in answer.headers
 
 
 def test_what_needs_a_person_does_not_go_on(gateway):

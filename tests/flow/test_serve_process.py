@@ -57,7 +57,7 @@ def test_it_says_what_it_runs_and_ends_cleanly(base):
         assert told["upstreams"] == [{"name": "shop", "kind": "http"}]
         assert (told["environment"], told["egress_port"]) == ("non-production", 0)
         assert told["policy"]["revision"] >= 1
-        assert told["ticks"] == ["deliveries", "recovery", "reminders", "checkpoints"]
+        assert told["ticks"] == ["deliveries", "recovery", "reminders", "checkpoints", "configuration"]
         assert get(told["url"], "/healthz") == (200, {"status": "ok"})
         idle = socket.create_connection(("127.0.0.1", int(told["url"].rpartition(":")[2])))
         child.send_signal(signal.SIGTERM)

@@ -75,8 +75,18 @@ def _() -> Parser:
     from bywire.config.gateway_budgets import read_budgets
     from bywire.config.reading import Node
 
-    budget = {"scope": "team:platform", "unit": "replica_hours", "per_day": 100.5}
-    return Parser(lambda value: read_budgets(Node(value, "gateway.yaml")), ([budget],), "value")
+    budget = {"scope": "team:platform", "unit": "replica_hours", "per_day": 100.5, "per_minute": 2.5}
+    short = {"scope": "agent:x", "per_second": 2, "per_minute": 60}
+    return Parser(lambda value: read_budgets(Node(value, "gateway.yaml")), ([budget, short],), "value")
+
+
+@parser("config/gateway_budgets.py:read_calls")
+def _() -> Parser:
+    from bywire.config.gateway_budgets import read_calls
+    from bywire.config.reading import Node
+
+    rates = [{"scope": "agent:*", "per_second": 20}, {"scope": "tool:cluster.scale", "per_minute": 30}]
+    return Parser(lambda value: read_calls(Node(value, "gateway.yaml")), (rates,), "value")
 
 
 @parser("config/gateway_budgets.py:read_teams")

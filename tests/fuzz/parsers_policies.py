@@ -22,9 +22,9 @@ actions:
       force: {forbidden: true}
     allowed_commands: [kubectl get, helm]
     egress: [api.example.com, "*.example.org:8443"]
-    budgets: {per_hour: 20, per_day: {replica_hours: 1.5}}
+    budgets: {per_minute: 5, per_hour: 20, per_day: {replica_hours: 1.5}}
     rate: 10/hour
-budgets: {per_day: {tokens: 100}}
+budgets: {per_second: 2, per_day: {tokens: 100}, environments: {production: {per_minute: 1}}}
 egress: [pypi.example:443]
 """
 

@@ -241,17 +241,24 @@ def _() -> Parser:
 
 @parser("gateway/contract.py:Catalogue.check")
 def _() -> Parser:
-    from bywire.gateway.contract import Catalogue
+    from bywire.gateway.contract import Catalogue, Contract
     from bywire.gateway.contracts import CONTRACTS
+    from bywire.model.connection import Route
 
-    catalogue = Catalogue(CONTRACTS)
+    route = Route("POST", "/a/{x}/{+y}", query=("q",), headers={"if-match": "h"}, body="form")
+    routed = Contract("up.any", "repo_write", "upstream:up", {"type": "object"}, upstream="up", request=route)
+    catalogue = Catalogue((*CONTRACTS, routed))
     contract = catalogue.find("set_canary_weight")
     values = {"artifact": "a" * 64, "weight": 5, "segments": ["ios"], "lease_seconds": 30}
+    placed = {"x": "a", "y": "b/c", "q": [1, True], "h": "W/1", "field": "text"}
 
     def call(value: Any) -> Any:
-        return catalogue.check(contract, value if isinstance(value, dict) else {"weight": value})
+        given = value if isinstance(value, dict) else {"weight": value}
+        if "x" in given or not isinstance(value, dict):
+            return catalogue.check(routed, given if "x" in given else {**placed, "x": value})
+        return catalogue.check(contract, given)
 
-    return Parser(call, (values,), "value")
+    return Parser(call, (values, placed), "value")
 
 
 @parser("gateway/redaction.py:Redactor.canonical")

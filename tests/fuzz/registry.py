@@ -105,6 +105,7 @@ NOT_PARSERS = {
     "cli/deliver.py:read_plan": "hands the bytes to json_document.load",
     "cli/log.py:verify_consistency": "a command; its files go to parse_checkpoint and parse_proof_lines",
     "cli/log.py:verify_tiles": "a command; its files go to the tile readers",
+    "gateway/http_request.py:request_of": "reached through Catalogue.check, which makes the request of what it takes",
     "gateway/intending.py:intent_of": "puts together what was decided",
     "model/gateway_budgets.py:Budgets.team_of": "looks a principal up in the operator's teams",
     "wiring/gateway.py:key_of": "cuts the door's own name of an intent in three",

@@ -34,7 +34,9 @@ class NamedCredentials:
         self._connections = connections
         self._ways: dict[str, list[tuple[GatewayCredential, str, Mint]]] = {}
         for one in configured:
-            origin = str(parse_origin(one.origin, private=one.private))
+            # The program of one upstream has no address; its link compares the name as others do the origin.
+            is_child = one.origin.startswith("stdio:")
+            origin = one.origin if is_child else str(parse_origin(one.origin, private=one.private))
             self._ways.setdefault(one.name, []).append((one, origin, _mint(one, environment)))
 
     def issue(self, name: str, row: IntentRow, now_ms: int) -> Credential:

@@ -1,22 +1,18 @@
 """Carries tools out over HTTP at one origin: the operator's routes say which request each tool is.
 
-The request is made from the parameters that were decided on, and from nothing else a caller sent. A path's
-`{parameter}` is filled with a percent-encoded value that can leave no segment, even when decoded; what neither path,
-query nor headers take is the body. The credential is a bearer token of this one request. The intent's key travels as
-`Idempotency-Key`.
+The request is made from the parameters that were decided on (`gateway/http_request.py`), and from nothing else a caller
+sent. The credential is a bearer token of this one request. The intent's key travels as `Idempotency-Key`.
 """
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
-
-import msgspec
+from urllib.parse import quote
 
 from bywire.adapters.pinned_http import Answer, PinnedHttp
 from bywire.gateway.credential_forms import taken_out
+from bywire.gateway.http_request import request_of
 from bywire.gateway.ports import Credential, IntentRow
-from bywire.gateway.request_path import filled
-from bywire.model.connection import FORM_BODY, Route
+from bywire.model.connection import Route
 from bywire.model.errors import TargetError
 from bywire.model.trace_context import PASSED_ON
 
@@ -107,48 +103,12 @@ def sent(
     below: str = "",
 ) -> Answer:
     """One request for one call; `below` is the part of the path that every route of an upstream shares."""
-    path, rest = filled(route.path, parameters, route.with_slashes)
-    headers = {"Accept": "application/json", "User-Agent": "bywire"}
+    made = request_of(route, parameters)
+    headers = {"Accept": "application/json", "User-Agent": "bywire", **made.headers}
     if trace := PASSED_ON.get():
         headers["traceparent"] = trace
-    for name, parameter in route.headers.items():
-        if parameter in rest:
-            headers[_as_written(name)] = str(rest.pop(parameter))
-    query = _query({name: rest.pop(name) for name in route.query if name in rest})
     if credential is not None:
         headers["Authorization"] = f"Bearer {credential.value}"
-    body = None
-    if route.method != "GET":
-        kind, body = _body(route, rest)
-        headers |= {"Content-Type": kind, "Idempotency-Key": quote(key, safe="")}
-    return client.send(route.method, f"{below}{path}{query}", headers, body, reuse=not key)
-
-
-def _query(values: Mapping[str, Any]) -> str:
-    fields = [
-        (name, _text(name, item))
-        for name, value in values.items()
-        for item in (value if isinstance(value, list) else [value])
-    ]
-    return f"?{urlencode(fields)}" if fields else ""
-
-
-def _body(route: Route, rest: Mapping[str, Any]) -> tuple[str, bytes]:
-    if route.body == FORM_BODY:
-        return "application/x-www-form-urlencoded", _query(rest)[1:].encode()
-    return "application/json", msgspec.json.encode(rest)
-
-
-def _text(name: str, value: Any) -> str:
-    """A value of a query or form, in the one way that servers agree on."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None or isinstance(value, dict | list):
-        raise TargetError(
-            f"{name} cannot travel in a query or form", code="unsupported", next_step="send a plain value"
-        )
-    return str(value)
-
-
-def _as_written(name: str) -> str:
-    return "-".join(part.capitalize() for part in name.split("-"))
+    if made.body is not None:
+        headers["Idempotency-Key"] = quote(key, safe="")
+    return client.send(route.method, f"{below}{made.target}", headers, made.body, reuse=not key)

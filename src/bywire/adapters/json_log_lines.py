@@ -35,7 +35,7 @@ def fields_of(record: CallRecord) -> dict[str, Any]:
     plain: dict[str, Any] = {
         name: value
         for name, value in msgspec.to_builtins(record).items()
-        if name not in _LEFT_OUT and value not in ("", (), [], {})
+        if name not in _LEFT_OUT and value not in ("", (), [], {}, 0)
     }
     span = record.span.split("-")
     return {

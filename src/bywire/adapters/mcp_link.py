@@ -154,6 +154,10 @@ class Link(ABC):
                 self._forget(spoken)
         raise TargetError(f"{self.name} forgets its sessions at once", code="upstream_refused", next_step="restart it")
 
+    def last_words(self) -> str:
+        """What a program that is the server said last, beside its answers; nothing where there is no program."""
+        return ""
+
     def spoken(self, authorization: str = "") -> Spoken:
         """What is agreed with the server, negotiated first if nothing is."""
         known = self._spoken

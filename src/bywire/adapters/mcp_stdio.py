@@ -114,6 +114,12 @@ class _Child:
             self.process.wait()
         self._over()
 
+    def last_words(self) -> str:
+        """The end of its standard error."""
+        if self.is_over:
+            self._threads[1].join(END_SECONDS)
+        return b"".join(self.said).decode("utf-8", "replace")
+
     def close(self) -> None:
         """End it and its threads."""
         self.end(END_SECONDS)
@@ -260,8 +266,9 @@ class McpStdio(Link):
             self.tell(message, spoken, "")
 
     def last_words(self) -> str:
-        """The end of what the child wrote to standard error."""
-        return b"".join(self._child.said).decode("utf-8", "replace") if self._child is not None else ""
+        """The end of what the child wrote to standard error; all of it, when the child is over."""
+        child = self._child
+        return "" if child is None else child.last_words()
 
     def close(self) -> None:
         """End the child."""

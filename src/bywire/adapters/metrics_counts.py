@@ -9,10 +9,13 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
+from bywire.adapters.otel_fields import KIND
 from bywire.model.ask import CallRecord
 
 NAMES_MAX = 200
+KINDS_MAX = 160
 OTHER, NONE = "other", "none"
+SANITIZE, ADVISED = "sanitize", "advised"
 SURFACES = frozenset({"mcp", "http", "authzen", "ext_authz", "hook", "sdk", "egress", "api"})
 DECIDE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 CALL_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -73,7 +76,10 @@ class CallCounts:
         self.would_blocks: Counter[str] = Counter()
         self.decide: dict[str, Histogram] = {}
         self.total: dict[str, Histogram] = {}
+        # By kind of finding and direction: what was taken out of actions that were allowed so, and out of answers.
+        self.redactions: Counter[tuple[str, str]] = Counter()
         self._agents, self._tools, self._rules = Names(names_max), Names(names_max), Names(names_max)
+        self._kinds = Names(min(names_max, KINDS_MAX))
 
     def observed(self, record: CallRecord) -> None:
         """Count it."""
@@ -91,9 +97,17 @@ class CallCounts:
                 self.denials.update(self._rules.of(rule) for rule in set(record.rules))
             if record.would_block:
                 self.would_blocks.update(self._rules.of(rule) for rule in record.would_block)
+            if record.redacted_request and effect == SANITIZE and record.status != ADVISED:
+                self._redacted(record.redacted_request, "request")
+            if record.redacted_response:
+                self._redacted(record.redacted_response, "response")
             _histogram(self.total, surface, CALL_BUCKETS).observe(durations.get("total", 0) / 1e9)
             if decide := durations.get("decide", 0):
                 _histogram(self.decide, surface, DECIDE_BUCKETS).observe(decide / 1e9)
+
+    def _redacted(self, counts: dict[str, int], direction: str) -> None:
+        for kind, count in counts.items():
+            self.redactions[self._kinds.of(kind) if KIND.fullmatch(kind) else OTHER, direction] += count
 
 
 def _histogram(known: dict[str, Histogram], surface: str, bounds: Sequence[float]) -> Histogram:

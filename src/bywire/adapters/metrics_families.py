@@ -41,6 +41,7 @@ class Now(msgspec.Struct, frozen=True):
     budgets: tuple[Spent, ...]
     usage: tuple[Used, ...]
     unrecorded: int = 0
+    config_stale: bool = False
 
 
 class Scrape:
@@ -71,6 +72,10 @@ class Scrape:
         yield _gauge("bywire_build_info", "The version that runs.", ("version",), {(now.version,): 1})
         policy = {(now.policy_revision, now.policy_digest): 1}
         yield _gauge("bywire_policy_info", "The policy in force.", ("revision", "digest"), policy)
+        stale = {(): int(now.config_stale)}
+        yield _gauge(
+            "bywire_config_stale", "1 while files differ from what the server read when it started.", (), stale
+        )
         with self._calls.lock:
             yield from list(self._of_calls())
         with self._reviews.lock:
@@ -92,6 +97,12 @@ class Scrape:
         yield _counter("bywire_denials", "Denials, by each rule that fired.", ("rule",), denials)
         would = {(rule,): count for rule, count in calls.would_blocks.items()}
         yield _counter("bywire_would_blocks", "Calls that a rule in shadow would have denied.", ("rule",), would)
+        yield _counter(
+            "bywire_redactions",
+            "What was taken out of actions that were allowed so, and out of answers, by kind.",
+            ("kind", "direction"),
+            calls.redactions,
+        )
         yield _histogram("bywire_decide_duration_seconds", "Deciding alone, in the policy engine.", calls.decide)
         yield _histogram("bywire_call_duration_seconds", "Calls from beginning to end.", calls.total)
 

@@ -19,8 +19,12 @@ from bywire.model.trace_context import heard
 TEXT_CHARS_MAX = 512
 LISTED_MAX = 64
 ARGUMENTS_CHARS_MAX = 8_192
+KINDS_MAX = 32
+OTHER_KINDS = "other"
 DENY, FAILED, UNKNOWN = "deny", "failed", "unknown"
 # A digest is what it says: to look for secrets inside of hundreds of hex digits would cost more than the call.
+# What a kind of finding may be called; whatever else comes as one is none.
+KIND = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}", re.ASCII)
 
 Shown = Callable[[str], str]
@@ -48,7 +52,19 @@ def told(record: CallRecord, shown: Shown) -> CallRecord:
         rules=record.rules[:LISTED_MAX],
         would_block=record.would_block[:LISTED_MAX],
         trace=str(context) if context is not None else "",
+        redacted_request=counted(record.redacted_request),
+        redacted_response=counted(record.redacted_response),
     )
+
+
+def counted(counts: dict[str, int]) -> dict[str, int]:
+    """Counts by kind as they may be told: of few kinds that are called like kinds, and what is left of the others."""
+    if not counts:
+        return counts
+    kept = {kind: counts[kind] for kind in sorted(counts) if KIND.fullmatch(kind) and kind != OTHER_KINDS}
+    most = dict(sorted(kept.items(), key=lambda item: (-item[1], item[0]))[:KINDS_MAX])
+    left = sum(counts.values()) - sum(most.values())
+    return {**most, OTHER_KINDS: left} if left else most
 
 
 def attributes(record: CallRecord) -> dict[str, Value]:
@@ -81,10 +97,15 @@ def attributes(record: CallRecord) -> dict[str, Value]:
         "bywire.decide.duration_ms": _ms(record.duration_ns.get("decide", 0)),
         "bywire.execute.duration_ms": _ms(record.duration_ns.get("execute", 0)),
         "bywire.arguments": arguments_text(record),
+        "bywire.sanitize.effect_before": record.effect_before,
+        "bywire.sanitize.effect_after": record.effect_after,
+        "bywire.sanitize.replaced": record.replaced,
     }
     for cost in record.cost:
         found[f"bywire.cost.{cost['unit']}"] = cost["amount"] / THOUSANDTHS
-    return {name: value for name, value in found.items() if value not in ("", [], 0.0)}
+    found |= {f"bywire.redacted.request.{kind}": count for kind, count in record.redacted_request.items()}
+    found |= {f"bywire.redacted.response.{kind}": count for kind, count in record.redacted_response.items()}
+    return {name: value for name, value in found.items() if value not in ("", [], 0)}
 
 
 def error_type(record: CallRecord) -> str:

@@ -21,6 +21,7 @@ import msgspec
 
 from bywire.adapters.http_connection import Head, HttpConnection
 from bywire.gateway.destination import AddressClass, address_class
+from bywire.gateway.http_request import HEADER_VALUE
 from bywire.model.errors import ConfigError, TargetError
 
 TIMEOUT_SECONDS = 20.0
@@ -30,7 +31,6 @@ IDLE_CONNECTIONS_MAX = 16
 IDLE_SECONDS = 4.0
 _PORTS = {"https": 443, "http": 80}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _PATH = re.compile(r"[\x21-\x7e]+")
 _BODIED = frozenset({"POST", "PUT", "PATCH"})
 
@@ -245,7 +245,7 @@ class PinnedHttp:
         if body is not None or method in _BODIED:
             told["Content-Length"] = str(len(body or b""))
         told |= headers
-        sound = all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in told.items())
+        sound = all(_TOKEN.fullmatch(name) and HEADER_VALUE.fullmatch(value) for name, value in told.items())
         if not sound or _PATH.fullmatch(path) is None or _TOKEN.fullmatch(method) is None:
             raise TargetError(
                 f"a request to {self.origin} has a header or path that HTTP does not allow",

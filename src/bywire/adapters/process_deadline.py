@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STANDARD_ERROR = 2
@@ -34,6 +34,12 @@ def ends_within(seconds: float, last_words: str, code: int) -> Iterator[None]:
         watch.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def say_last(words: str) -> None:
+    """`words` on standard error, past the interpreter's own stream, which may be what failed."""
+    with suppress(OSError):
+        os.write(STANDARD_ERROR, f"{words}\n".encode())
 
 
 def _end(last_words: bytes, code: int) -> None:

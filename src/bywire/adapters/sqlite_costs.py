@@ -10,7 +10,8 @@ import msgspec
 
 from bywire.adapters.sqlite_reading import Reader
 from bywire.gateway.inputs import DAY_MS, HOUR_MS
-from bywire.gateway.ports import DAY, HOUR, Debit, Intent
+from bywire.gateway.ports import Debit, Intent
+from bywire.model.windows import DAY, HOUR
 
 HOURS_A_DAY = DAY_MS // HOUR_MS
 _HOURS = {HOUR: 1, DAY: HOURS_A_DAY}

@@ -103,3 +103,14 @@ ENVELOPE_V2: tuple[str, ...] = (
         closed_ms INTEGER
     ) STRICT""",
 )
+
+# Where the newest decision of a name is, and which open intents are the door's own to settle.
+ENVELOPE_V4: tuple[str, ...] = (
+    # `name` is a decision's id, or the request for approval that a decision asks people for.
+    "CREATE TABLE decided (name TEXT PRIMARY KEY, entry INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    # 0: its caller carries it out and reports. The request says so too, and is what counts.
+    "ALTER TABLE intents ADD COLUMN mediated INTEGER NOT NULL DEFAULT 1",
+    """UPDATE intents SET mediated = 0 WHERE CASE WHEN json_valid(CAST(request AS TEXT))
+        THEN json_extract(CAST(request AS TEXT), '$.mediated') = 0 END""",
+    "CREATE INDEX intents_ours ON intents (at_ms, entry) WHERE mediated = 1 AND state IN ('intended', 'unknown')",
+)

@@ -1,12 +1,14 @@
 """Named state on SQLite: sessions, stops, freezes, the active bundle, the writer's lease epoch."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bywire.adapters.sqlite_costs import summing
 from bywire.adapters.sqlite_reading import Reader
 from bywire.adapters.sqlite_sessions import TAINT, open_session
+from bywire.adapters.sqlite_windows import counted, reading
 from bywire.adapters.sqlite_writer import Transaction, Writer
-from bywire.gateway.ports import StateSnapshot
+from bywire.gateway.ports import Counted, StateSnapshot
 from bywire.identity.session import Session
 from bywire.model.errors import ConflictError, EvidenceError, PolicyError
 from bywire.model.principal import Principal, PrincipalKind
@@ -110,6 +112,10 @@ class SqliteState:
         """What a scope cost in `unit` in an hour or on a day, number `at` since the epoch, in thousandths."""
         row = self._reader.row(*summing(scope, unit, period, at))
         return 0 if row is None else int(row[0])
+
+    def recent(self, scopes: Sequence[str], now_ms: int) -> tuple[Counted, ...]:
+        """What these scopes used in the last second and the last minute, where any of it is counted."""
+        return counted(self._reader.rows(*reading(scopes, now_ms)))
 
     def frozen(self) -> bool:
         """Whether freeze-all is in force, as committed now."""

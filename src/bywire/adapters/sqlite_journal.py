@@ -2,24 +2,32 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from bywire.adapters.sqlite_break_glass import consume_break_glass
 from bywire.adapters.sqlite_costs import charge, overspent
+from bywire.adapters.sqlite_decisions import name_decision, name_entry, named
 from bywire.adapters.sqlite_envelope_state import active_bundle, is_frozen, is_stopped, stop_epoch
 from bywire.adapters.sqlite_reading import Reader
+from bywire.adapters.sqlite_windows import take
 from bywire.adapters.sqlite_writer import Transaction, Writer
+from bywire.audit.replay import ADVISED
 from bywire.gateway.inputs import HOUR_MS
-from bywire.gateway.ports import INTENT_EXISTS, Intent, IntentRow, Miss
+from bywire.gateway.ports import INTENT_EXISTS, Debit, Intent, IntentRow, Miss
 from bywire.ledger.entry import leaf_bytes, record_entry, statement_entry
 from bywire.model.decision import Decision, Outcome, OutcomeStatus
+from bywire.model.statement import DECISION
+from bywire.model.windows import SLIDING, next_period_ms
 from bywire.seal.dsse import unverified_statement
 from bywire.seal.keys import SigningKey
 
 READS_BUFFERED_MAX = 256
 NO_CHANGE = "workspace"
+_OPEN = "state IN ('intended', 'unknown') AND epoch <= ?"
+# Left to itself SQLite walks every open intent, those of callers too.
+_OURS = f"intents INDEXED BY intents_ours WHERE mediated = 1 AND {_OPEN}"
 _FIELDS = (
     "key, action_digest, principal, tool, service, environment, change_id, state, epoch, at_ms, deadline_ms,"
     " precondition, request, decision, outcome, sealed"
@@ -54,12 +62,16 @@ class SqliteJournal:
 
         They carry this process's epoch: it holds the lease now, and the target may have seen it already.
         """
-        rows = self._reader.rows(
-            f"SELECT {_FIELDS} FROM intents WHERE state IN ('intended', 'unknown') AND epoch <= ?"  # noqa: S608
-            " ORDER BY at_ms, entry",
-            (self._epoch,),
-        )
-        return tuple(msgspec.structs.replace(_intent_row(row), epoch=self._epoch) for row in rows)
+        return self._open(f"intents WHERE {_OPEN}")
+
+    def recoverable_intents(self) -> tuple[IntentRow, ...]:
+        """As `open_intents`, without those that their callers carry out: no permit is looked at to settle another."""
+        return self._open(_OURS)
+
+    def has_recoverable(self) -> bool:
+        """Whether `recoverable_intents` are any."""
+        found = self._reader.row(f"SELECT EXISTS (SELECT 1 FROM {_OURS})", (self._epoch,))  # noqa: S608
+        return found is None or bool(found[0])
 
     def decision_of(self, key: str) -> tuple[int, bytes] | None:
         """(ledger index, envelope) of the decision that an intent was committed with."""
@@ -69,6 +81,11 @@ class SqliteJournal:
             (key,),
         )
         return None if row is None or row[1] is None else (int(row[0]), bytes(row[1]))
+
+    def decision_on(self, approval_id: str) -> Decision | None:
+        """What was decided and recorded last on what this request for approval asks."""
+        found = named(self._reader, approval_id)
+        return None if found is None else found.decision
 
     def withdrawn(self, row: IntentRow) -> bool:
         """Whether its session or its approval was revoked since."""
@@ -108,17 +125,31 @@ class SqliteJournal:
         # An outcome only records what already happened, so it may use the reserve.
         return self._writer.run(work, reducing=True)
 
-    def record(self, kind: str, envelope: bytes, change: str, now_ms: int) -> int:
-        """Append one statement of the door to the log."""
+    def record(self, kind: str, envelope: bytes, change: str, now_ms: int, about: str = "") -> int:
+        """Append one statement of the door to the log; `about` is the request for approval that a decision leads to."""
         self.flush_reads()
-        return self._writer.run(lambda tx: self._append(tx, kind, envelope, change, now_ms))
+
+        def work(tx: Transaction) -> int:
+            entry = self._append(tx, kind, envelope, change, now_ms)
+            if about:
+                name_entry(tx, about, entry)
+            return entry
+
+        return self._writer.run(work)
 
     def record_document(self, kind: str, document: dict[str, Any], change: str, now_ms: int) -> int:
         """Append one unsigned record of the door to the log."""
         self.flush_reads()
         record = msgspec.json.encode(document, order="sorted")
         leaf = leaf_bytes(record_entry(kind, now_ms, _about(change), record))
-        return self._writer.run(lambda tx: tx.append(leaf, [record]))
+
+        def work(tx: Transaction) -> int:
+            entry = tx.append(leaf, [record])
+            if kind == ADVISED:
+                name_decision(tx, document, entry)
+            return entry
+
+        return self._writer.run(work)
 
     def note_read(self, document: dict[str, Any], now_ms: int) -> None:
         """Keep a read's decision for the next batch: reads have no effect, so they may share a later commit."""
@@ -166,8 +197,9 @@ class SqliteJournal:
             outcome=None,
             sealed=intent.sealed,
         )
-        marks = ", ".join("?" * 17)
-        tx.execute(f"INSERT INTO intents ({_FIELDS}, entry) VALUES ({marks})", (*_columns(row), entry))  # noqa: S608
+        marks = ", ".join("?" * 18)
+        values = (*_columns(row), entry, row.mediated)
+        tx.execute(f"INSERT INTO intents ({_FIELDS}, entry, mediated) VALUES ({marks})", values)  # noqa: S608
         record = msgspec.json.encode({"intent": row.key, "action": row.action_digest, "epoch": row.epoch})
         leaf = record_entry("intent", intent.now_ms, _about(intent.change), record, [intent.action_digest])
         tx.append(leaf_bytes(leaf), [record])
@@ -203,16 +235,20 @@ class SqliteJournal:
         if consumed.rowcount != 1:
             raise _MissedError("approval.used_or_expired", {"approval": intent.grant_id})
 
-    @staticmethod
-    def _debit(tx: Transaction, intent: Intent) -> None:
-        hour = intent.now_ms // HOUR_MS
+    def _debit(self, tx: Transaction, intent: Intent) -> None:
+        hour, now_ms = intent.now_ms // HOUR_MS, self._now_ms()
         charge(tx, intent)
+        full = take(tx, intent.debits, now_ms)
+        if full is not None:
+            _missed(full.debit, full.used, full.free_ms, now_ms)
         for debit in intent.debits:
+            if debit.period in SLIDING:
+                continue
+            frees_at_ms = next_period_ms(debit.period, now_ms) if debit.amount <= debit.limit else None
             if debit.unit:
                 over = overspent(tx, debit, intent.now_ms)
                 if over is not None:
-                    facts = {"of": debit.name, "used": over - debit.amount, "asked": debit.amount, "limit": debit.limit}
-                    raise _MissedError(f"state.{debit.period}_budget_spent", facts)
+                    _missed(debit, over - debit.amount, frees_at_ms, now_ms)
                 continue
             counted = tx.execute(
                 "INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT (scope, hour) DO UPDATE SET used = used + excluded.used"
@@ -221,13 +257,23 @@ class SqliteJournal:
             )
             used = counted.fetchone()[0]
             if used > debit.limit:
-                facts = {"of": debit.scope, "used": used - debit.amount, "limit": debit.limit}
-                raise _MissedError("state.budget_spent", facts)
+                _missed(debit, used - debit.amount, frees_at_ms, now_ms)
 
     def _append(self, tx: Transaction, kind: str, envelope: bytes, change: str, now_ms: int) -> int:
-        leaf = statement_entry(kind, now_ms, _about(change), envelope, unverified_statement(envelope), self._log_key_id)
+        statement = unverified_statement(envelope)
+        leaf = statement_entry(kind, now_ms, _about(change), envelope, statement, self._log_key_id)
         remember_time(tx, now_ms)
-        return tx.append(leaf_bytes(leaf), [envelope])
+        entry = tx.append(leaf_bytes(leaf), [envelope])
+        if statement.predicateType == DECISION:
+            name_decision(tx, statement.predicate, entry)
+        return entry
+
+    def _open(self, which: str) -> tuple[IntentRow, ...]:
+        rows = self._reader.rows(
+            f"SELECT {_FIELDS} FROM {which} ORDER BY at_ms, entry",  # noqa: S608  our constants
+            (self._epoch,),
+        )
+        return tuple(msgspec.structs.replace(_intent_row(row), epoch=self._epoch) for row in rows)
 
 
 class _MissedError(Exception):
@@ -236,6 +282,14 @@ class _MissedError(Exception):
     def __init__(self, rule: str, facts: dict[str, Any]) -> None:
         super().__init__(rule)
         self.miss = Miss(rule=rule, facts=facts)
+
+
+def _missed(debit: Debit, used: int, frees_at_ms: int | None, now_ms: int) -> NoReturn:
+    """There is no room for a debit; `retry_after_ms` where there will be."""
+    facts: dict[str, Any] = {"of": debit.name, "used": used, "limit": debit.limit}
+    facts |= {"asked": debit.amount} if debit.unit else {}
+    facts |= {} if frees_at_ms is None else {"retry_after_ms": frees_at_ms - now_ms}
+    raise _MissedError(f"state.{debit.period}_budget_spent" if debit.unit else "state.budget_spent", facts)
 
 
 def remember_time(tx: Transaction, now_ms: int) -> None:

@@ -6,10 +6,11 @@
 from bywire.adapters.channel_schema import CHANNELS_V3
 from bywire.adapters.sqlite_approvals_schema import APPROVALS_V2
 from bywire.adapters.sqlite_costs_schema import COSTS_V3
-from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA, ENVELOPE_V2
+from bywire.adapters.sqlite_envelope_schema import ENVELOPE_SCHEMA, ENVELOPE_V2, ENVELOPE_V4
 from bywire.adapters.sqlite_identity_schema import IDENTITY_V2, IDENTITY_V3
 from bywire.adapters.sqlite_ledger_schema import LEDGER_V2
 from bywire.adapters.sqlite_policy_schema import POLICY_V2
+from bywire.adapters.sqlite_windows_schema import WINDOWS_V4
 
 LEDGER_TABLES: tuple[str, ...] = (
     "CREATE TABLE blobs (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL) STRICT",
@@ -34,4 +35,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*LEDGER_TABLES, *SCHEMA_EXTRA),
     (*ENVELOPE_V2, *APPROVALS_V2, *IDENTITY_V2, *LEDGER_V2, *POLICY_V2),
     (*COSTS_V3, *IDENTITY_V3, *CHANNELS_V3),
+    (*ENVELOPE_V4, *WINDOWS_V4),
 )

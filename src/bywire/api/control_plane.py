@@ -35,6 +35,22 @@ class Policy(BaseModel):
     digest: str
 
 
+class StaleFile(BaseModel):
+    """A file of the configuration: changed, added, removed, unreadable or too_large since the start."""
+
+    file: str
+    state: str
+
+
+class Config(BaseModel):
+    """Whether the files still say what this server read when it started; `fault`: no server would start with them."""
+
+    stale: bool
+    files: list[StaleFile]
+    fault: str
+    next_step: str
+
+
 class Status(BaseModel):
     """What is served, under which policy, and what stands in the way."""
 
@@ -48,6 +64,7 @@ class Status(BaseModel):
     frozen: bool
     deliveries: list[dict[str, str]]
     ledger_entries: int
+    config: Config
 
 
 class Approvals(BaseModel):
@@ -62,6 +79,25 @@ class ApprovalState(BaseModel):
     id: str
     state: str
     expires_at_ms: int
+
+
+class Changed(BaseModel):
+    """That the policy had the action changed: what it said of the one that was asked for, and what was taken out."""
+
+    before: str
+    decision_id: str
+    asked: str
+    masked: dict[str, int]
+    replaced: int
+
+
+class RecordedDecision(BaseModel):
+    """A decision as it is recorded; `sanitized` is null for an action that was decided as it was asked."""
+
+    entry: int
+    decision: Json
+    input: Json
+    sanitized: Changed | None
 
 
 class Settled(BaseModel):
@@ -134,7 +170,7 @@ def _add_own(app: FastAPI, gateway: Gateway) -> None:
         """How one of the caller's requests stands; poll it."""
         return overview.approval_state(workspace, session, approval_id)
 
-    @app.get("/v1/decisions/{decision_id}", responses=_MISSING)
+    @app.get("/v1/decisions/{decision_id}", responses={**_MISSING, 200: {"model": RecordedDecision}})
     def decision(decision_id: str, session: Asking) -> Json:
         """A recent decision on something that the caller asked, with its input."""
         return overview.own_decision(workspace, session, decision_id)

@@ -6,7 +6,7 @@ from typing import Any
 from bywire.adapters.destinations import Destinations
 from bywire.adapters.egress_proxy import Admission, EgressProxy, Ended
 from bywire.adapters.pinned_http import Resolve, resolved
-from bywire.api.errors import HTTP_STATUS
+from bywire.api.errors import http_status
 from bywire.gateway.destination import OPEN_CONNECTION, Destination, facts
 from bywire.gateway.egress_contracts import EGRESS
 from bywire.model.ask import Ask
@@ -93,5 +93,5 @@ def egress_proxy(gateway: Gateway, listener: socket, *, resolve: Resolve = resol
 
 def _refused(said: dict[str, Any]) -> Admission:
     # A connection that waits for a person is no connection yet: 202 would tell a client that it is one.
-    status = 403 if said["code"] == payload.APPROVAL_NEEDED else HTTP_STATUS[said["code"]]
+    status = 403 if said["code"] == payload.APPROVAL_NEEDED else http_status(said)
     return Admission(allowed=False, status=status, payload=said)

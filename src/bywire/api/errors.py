@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bywire.wiring import payload
+from bywire.wiring.pacing import TOO_MANY_CALLS
 
 HTTP_STATUS: Mapping[str, int] = {
     payload.POLICY_DENIED: 403,
@@ -26,13 +27,19 @@ _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-stor
 _encoder = msgspec.json.Encoder()
 
 
+def http_status(said: Mapping[str, Any]) -> int:
+    """The status of a payload: as its code says, and 429 to the one caller for whom alone the gateway is busy."""
+    too_often = any(rule["rule"] == TOO_MANY_CALLS for rule in said["rules"])
+    return 429 if too_often else HTTP_STATUS[said["code"]]
+
+
 class RefusedError(Exception):
     """A request that is answered with a payload before anything was asked of the gateway."""
 
     def __init__(self, said: dict[str, Any], status: int = 0) -> None:
         super().__init__(said["code"])
         self.said = said
-        self.status = status or HTTP_STATUS[said["code"]]
+        self.status = status or http_status(said)
 
 
 def malformed(reason: str, next_step: str, status: int = 400) -> RefusedError:
@@ -73,7 +80,7 @@ def told(said: Mapping[str, Any], status: int = 0) -> Response:
         headers["retry-after"] = str(said["retry"]["after_seconds"])
     if code == payload.UNAUTHENTICATED:
         headers["www-authenticate"] = 'Bearer realm="bywire"'
-    return as_json({"error": said}, status or HTTP_STATUS[code], headers)
+    return as_json({"error": said}, status or http_status(said), headers)
 
 
 class Caught:

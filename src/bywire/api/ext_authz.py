@@ -4,6 +4,10 @@ Envoy asks with the method, path and headers of the request, below a prefix that
 `/ext_authz/route/NAME/<path>` by its name, `/ext_authz/host/<path>` by the Host that the client asked for. It is read
 into the tool that it is, as `/route` does, and permitted as `/v1/permit` does. Envoy sends what the client sent, so
 that only an action which the policy leaves as it is goes on. Its outcome stays unknown until somebody reports it.
+
+Envoy marks a body that it shows (`x-envoy-auth-partial-body`) and says nothing of a request that has none, as it says
+nothing where it is not set to show any. A prefix that begins with `/ext_authz/whole` is the operator's word, which no
+client can write, that the filter sends whole bodies: then silence is no body.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +31,11 @@ from bywire.wiring.gateway import Gateway
 
 PREFIX = "/ext_authz"
 BY_ROUTE, BY_HOST = b"/ext_authz/route/", b"/ext_authz/host"
+WHOLE = b"/ext_authz/whole/"
 REMOVE = "x-envoy-auth-headers-to-remove"
 PARTIAL = b"x-envoy-auth-partial-body"
+# Of what becomes another protocol Envoy shows no body, whatever it is set to.
+_OTHER_PROTOCOL = (b"upgrade", b"http2-settings")
 _KEYS = (b"idempotency-key", b"x-request-id")
 _KEY_BYTES_MAX = 200
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -80,7 +87,7 @@ class _Checker:
 
     def _upstream(self, request: Request) -> tuple[Upstream | None, bytes]:
         """(the upstream, the raw path that its server will see)."""
-        whole = request.scope["raw_path"].partition(b"?")[0]
+        whole = _without_mark(request.scope["raw_path"].partition(b"?")[0])
         if whole.startswith(BY_ROUTE):
             name, slash, rest = whole.removeprefix(BY_ROUTE).partition(b"/")
             return self._upstreams.get(name.decode("latin-1")), slash + rest or b"/"
@@ -92,11 +99,14 @@ class _Checker:
     async def _body(self, request: Request) -> bytes:
         """The whole body that Envoy buffered. What it does not show cannot be looked through."""
         body = await body_of(request, self._gateway.settings.limits.body_bytes)
-        if request.method in _BODILESS and not body:
+        fields = fields_of(request.scope)
+        if not body and (request.method in _BODILESS or _has_none(request.scope["raw_path"], fields)):
             return body
-        if fields_of(request.scope).get(PARTIAL) != b"false":
+        if fields.get(PARTIAL) != b"false":
             raise malformed(
-                "Envoy does not send the whole body", "set with_request_body, without allow_partial_message", 413
+                "Envoy does not send the whole body",
+                "set with_request_body, without allow_partial_message, and path_prefix: /ext_authz/whole/...",
+                413,
             )
         return body
 
@@ -116,6 +126,16 @@ class _Checker:
             trace=trace_of(request),
             destination=destination_of(upstream),
         )
+
+
+def _without_mark(raw: bytes) -> bytes:
+    """The path as it is without the operator's word on bodies."""
+    return b"/ext_authz/" + raw.removeprefix(WHOLE) if raw.startswith(WHOLE) else raw
+
+
+def _has_none(raw: bytes, fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a request of which Envoy shows no body has none."""
+    return raw.startswith(WHOLE) and PARTIAL not in fields and not any(name in fields for name in _OTHER_PROTOCOL)
 
 
 def _key(scope: Scope) -> str:

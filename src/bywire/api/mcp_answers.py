@@ -16,6 +16,10 @@ LABEL, CALL, KEY = "bywire/label", "bywire/call", "bywire/key"
 OWN_PREFIX = "bywire/"
 # Outside of what JSON-RPC and MCP reserve.
 REFUSED = -31_403
+_REPLAYED = (
+    "bywire: this very call was carried out before, in this run. That was its answer; nothing was done again. Retry"
+    f" keys keep one call from having two effects: for a second effect, the client sends another `_meta` {KEY}."
+)
 _REDACTED = {"text", "secrets"}
 _LITERAL = {"literal"}
 # Requests whose results a client may keep; for how long says `ttlMs`.
@@ -61,6 +65,9 @@ def tool_result(answered: Answered, contract: Contract | None, *, modern: bool) 
         said = {"content": [_text(said)], "structuredContent": said}
     if not modern and not isinstance(said.get("structuredContent", {}), dict):
         del said["structuredContent"]
+    if answered.outcome.replayed:
+        # Models are shown the content and nothing of `_meta`: without this, one order looks like two.
+        said = {**said, "content": [*said["content"], {"type": "text", "text": _REPLAYED}]}
     return {**said, "_meta": labelled(said, answered, contract)}
 
 

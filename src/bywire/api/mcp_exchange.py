@@ -14,6 +14,7 @@ from bywire.adapters.mcp_events import event
 from bywire.adapters.mcp_headers import Headers
 from bywire.adapters.mcp_message import Message
 from bywire.adapters.mcp_relay import Relay
+from bywire.api.errors import http_status
 from bywire.api.mcp_answers import REFUSED
 from bywire.api.mcp_server import Caller, McpServer
 from bywire.api.mcp_streams import Outlet
@@ -147,5 +148,5 @@ class Exchange:
 
 def _status(answer: dict[str, Any]) -> int:
     code = answer["error"]["code"] if "error" in answer else 0
-    busy = code == REFUSED and (answer["error"].get("data") or {}).get("code") == payload.BUSY
-    return 503 if busy else _STATUS.get(code, 200)
+    said = (answer["error"].get("data") or {}) if code == REFUSED else {}
+    return http_status(said) if said.get("code") == payload.BUSY else _STATUS.get(code, 200)

@@ -48,6 +48,7 @@ _FAILURES = {
     "401": "nobody vouches for the caller",
     "403": "denied",
     "409": "the key was used for something else",
+    "429": "this caller asks too often",
     "500": "no decision could be made",
     "502": "the upstream failed",
     "503": "busy",

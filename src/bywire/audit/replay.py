@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bywire.model.decision import Decision
+from bywire.model.decision import Decision, Sanitized
 from bywire.model.statement import DECISION
 from bywire.seal import jcs
 from bywire.seal.digest import same_digest
 from bywire.seal.dsse import unverified_statement
+
+ADVISED = "advised"
 
 
 class Engine(Protocol):
@@ -25,11 +27,33 @@ class Engine(Protocol):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One recorded decision with its ledger index and its input."""
+    """One recorded decision with its ledger index and its input; `advised` is an answer that authorised nothing.
+
+    `sanitized` says of which action the policy had this one made.
+    """
 
     entry: int
     decision: Decision
     input: dict[str, Any]
+    advised: bool = False
+    sanitized: Sanitized | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ids that it is found under: its own, and that of the decision which had the action changed first."""
+        return (self.decision.id, self.sanitized.decision_id) if self.sanitized is not None else (self.decision.id,)
+
+    @property
+    def principal(self) -> str:
+        """Who asked; empty where the input says nothing of it."""
+        return str(self.input.get("principal", {}).get("id", ""))
+
+    def as_json(self) -> dict[str, Any]:
+        """As commands and the control plane show it."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: plain[name] for name in ("entry", "decision", "input", "sanitized")} | (
+            {"advised": True} if self.advised else {}
+        )
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -56,8 +80,11 @@ class ReplayReport(msgspec.Struct, frozen=True):
         return not self.differences and not self.unavailable
 
 
-def recorded_decisions(rows: Iterable[tuple[int, str, bytes]]) -> Iterator[Recorded]:
-    """The decisions in (index, kind, content) rows of the log: signed statements and batches of reads."""
+def recorded_decisions(rows: Iterable[tuple[int, str, bytes]], *, advice: bool = False) -> Iterator[Recorded]:
+    """The decisions in (index, kind, content) rows of the log: signed statements and batches of reads.
+
+    With `advice` also what was only advised.
+    """
     for index, kind, content in rows:
         if kind == "decision":
             statement = unverified_statement(content)
@@ -66,6 +93,8 @@ def recorded_decisions(rows: Iterable[tuple[int, str, bytes]]) -> Iterator[Recor
         elif kind == "reads":
             for document in msgspec.json.decode(content):
                 yield _recorded(index, document)
+        elif kind == ADVISED and advice:
+            yield msgspec.structs.replace(_recorded(index, msgspec.json.decode(content)), advised=True)
 
 
 def replay(decisions: Iterable[Recorded], engine_for: Callable[[str], Engine | None]) -> ReplayReport:
@@ -97,4 +126,7 @@ def _compare(recorded: Recorded, engine: Engine) -> list[Difference]:
 
 
 def _recorded(index: int, document: dict[str, Any]) -> Recorded:
-    return Recorded(entry=index, decision=msgspec.convert(document["decision"], Decision), input=document["input"])
+    decision = msgspec.convert(document["decision"], Decision)
+    sanitized = msgspec.convert(document.get("sanitized"), Sanitized | None)
+    # Advice of the first versions kept no input.
+    return Recorded(entry=index, decision=decision, input=document.get("input", {}), sanitized=sanitized)

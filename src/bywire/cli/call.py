@@ -15,6 +15,7 @@ from bywire.cli.output import (
     EXIT_ERROR,
     EXIT_OK,
     EXIT_PENDING,
+    changes,
     console,
     finish,
     literal,
@@ -117,7 +118,12 @@ def _print(outcome: Outcome, code: int) -> None:
     said = "would be done" if (outcome.result or {}).get("dry_run") is True else outcome.status
     out.print(f"[{_STYLE[code]}]{said}[/]{again}{place}")
     if outcome.status is OutcomeStatus.ADVISED and outcome.decision is not None:
-        out.print(f"  would be {outcome.decision.effect}; this authorises nothing")
+        out.print(f"  would be {outcome.effect}; this authorises nothing")
+    if outcome.sanitized is not None:
+        out.print(f"  masked {literal(changes(outcome.sanitized))}; what was decided is the changed action")
+    if outcome.redacted:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.redacted.items()))
+        out.print(f"  answer without {literal(kinds)}")
     if outcome.decision is not None and code in {EXIT_DENIED, EXIT_PENDING}:
         word = "denied" if code == EXIT_DENIED else "pending"
         print_denials([msgspec.to_builtins(reason) for reason in outcome.decision.reasons], word=word)

@@ -1,6 +1,7 @@
 """`bywire connect`: put an MCP server or an API behind the gateway, and say what to do next."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import msgspec
 
 from bywire.cli.approval_page import moment
 from bywire.cli.approvals import as_json_option, key_option, signs
+from bywire.cli.connect_check import show
 from bywire.cli.hook import program
 from bywire.cli.main import Place
 from bywire.cli.output import console, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.config.contract_drafts import CHANGED, DRAFTED, GONE, KEPT, KNOWN, QUARANTINED, REFUSED, Draft
-from bywire.config.gateway_upstreams import CREDENTIAL_NAME, PLACE_NAME, UPSTREAM_NAME, URL
+from bywire.config.gateway_upstreams import CREDENTIAL_NAME, PLACE_NAME, UPSTREAM_NAME, URL, VARIABLE, secret_named
 from bywire.config.operator_config import ENVIRONMENTS
 from bywire.config.packs import HOST
 from bywire.config.reading import Node
@@ -24,6 +26,7 @@ from bywire.model.gateway import Upstream
 from bywire.policy.shadow import Shadow
 from bywire.wiring.drafting import Drafting, try_unreviewed
 from bywire.wiring.drafting import connect as draft_connection
+from bywire.wiring.drifting import compare
 from bywire.wiring.packs import pack, packs
 from bywire.wiring.workspace import Workspace
 
@@ -43,6 +46,11 @@ _STYLE = {KNOWN: "green", KEPT: "dim", DRAFTED: "yellow", QUARANTINED: "bold red
 @click.option(
     "--as", "person", default="", metavar="PERSON", help="Try unreviewed tools for a week: signed, in shadow."
 )
+@click.option(
+    "--set", "variables", multiple=True, metavar="NAME=VALUE", help="A variable for COMMAND, which gets few of ours."
+)
+@click.option("--credential-variable", default="", metavar="NAME", help="Where COMMAND finds the credential.")
+@click.option("--check", is_flag=True, help="Compare with the server, write nothing; exit 1 when something stops.")
 @click.option("--list-packs", is_flag=True, help="Which packs there are.")
 @key_option
 @as_json_option
@@ -57,15 +65,19 @@ def connect(
     environment: str,
     credential: str,
     person: str,
+    variables: tuple[str, ...],
+    credential_variable: str,
     key: Path | None,
     *,
     private: bool,
+    check: bool,
     list_packs: bool,
     as_json: bool,
 ) -> None:
     """Draft contracts/NAME.yaml from a server's tools, and add it to gateway.yaml: `bywire connect NAME -- COMMAND...`.
 
-    Safe to run again: contracts are only ever added. A server's own annotations are shown and not believed.
+    Safe to run again: contracts are only ever added. A server's own annotations are shown and not believed. Before a
+    server is upgraded, `bywire connect NAME --check -- NEW-COMMAND...` says which tools would stop.
     """
     if list_packs:
         _list_packs(as_json=as_json)
@@ -74,10 +86,13 @@ def connect(
         raise click.UsageError("bywire connect NAME -- COMMAND..., or --url URL, or --pack PACK")
     wanted = _wanted(
         name=name, command=command, url=url, private=private, service=service, environment=environment,
-        credential=credential,
+        credential=credential, variables=_variables(variables), credential_variable=credential_variable,
     )  # fmt: skip
     chosen = pack(pack_name) if pack_name else None
     with workspace(place) as opened:
+        if check:
+            show(compare(opened, wanted, chosen), as_json=as_json)
+            return
         found = draft_connection(opened, wanted, chosen)
         tried, entry = (None, -1)
         if person and found.place[1] != PRODUCTION:
@@ -97,10 +112,24 @@ def _wanted(**given: Any) -> Upstream:
     """The upstream of the command line, held to what gateway.yaml may hold."""
     node = Node({}, "bywire connect")
     node.at("NAME", given["name"]).text("lower-case letters, digits and '-'", pattern=UPSTREAM_NAME)
-    for field, pattern in (("url", URL), ("service", PLACE_NAME), ("credential", CREDENTIAL_NAME)):
+    patterns = {"url": URL, "service": PLACE_NAME, "credential": CREDENTIAL_NAME, "credential_variable": VARIABLE}
+    for field, pattern in patterns.items():
         if given[field]:
             node.at(f"--{field}", given[field]).text(f"what {field} may be in gateway.yaml", pattern=pattern)
     return Upstream(kind="mcp", **given)
+
+
+def _variables(given: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=VALUE` each; what is wrong with a value is said when gateway.yaml is read. A secret is not repeated."""
+    found = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or re.fullmatch(VARIABLE, name) is None:
+            raise click.UsageError("--set NAME=VALUE")
+        if secret_named(name):
+            raise click.UsageError(f"{name} is a secret: name it in gateway.yaml, and --credential-variable {name}")
+        found[name] = value
+    return found
 
 
 def next_steps(opened: Workspace, found: Drafting) -> list[str]:

@@ -1,14 +1,13 @@
 """`bywire explain DECISION`."""
 
 import click
-import msgspec
 
 from bywire.adapters.knowledge_base import denial_messages
 from bywire.adapters.sqlite_ledger import open_reader
 from bywire.audit.replay import Recorded
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
-from bywire.cli.output import console, denial, literal, print_json
+from bywire.cli.output import changes, console, denial, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.errors import ConfigError
 from bywire.wiring.auditing import find_decision
@@ -34,18 +33,22 @@ def explain(place: Place, decision: str, *, as_json: bool) -> None:
             next_step="bywire status DELIVERY lists ledger entries",
         )
     if as_json:
-        print_json({"entry": found.entry, "decision": msgspec.to_builtins(found.decision), "input": found.input})
+        print_json(found.as_json())
     else:
         _print(found)
 
 
 def _print(found: Recorded) -> None:
     out, decided, action = console(), found.decision, found.input.get("action", {})
-    out.print(f"decision   {decided.id}, ledger entry #{found.entry}")
-    asked = f"{found.input['principal']['id']} asks {action.get('tool')} on {action.get('service')}"
+    advice = "; advice, which authorised nothing" if found.advised else ""
+    out.print(f"decision   {decided.id}, ledger entry #{found.entry}{advice}")
+    asked = f"{found.principal or 'somebody'} asks {action.get('tool')} on {action.get('service')}"
     out.print(f"question   {literal(asked)}")
     out.print(f"           in {action.get('environment')}, delivery {action.get('change') or 'none'}")
     out.print(f"answer     [bold]{decided.effect}[/] by {decided.entrypoint}")
+    if found.sanitized is not None:
+        told = f"{found.sanitized.before}, decision {found.sanitized.decision_id}; {changes(found.sanitized)}"
+        out.print(f"before     {literal(told)}")
     for reason in decided.reasons:
         rule, fact, following = denial({"rule": reason.rule, "facts": reason.facts})
         known = rule in denial_messages()

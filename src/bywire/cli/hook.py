@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from bywire.adapters.process_deadline import ends_within
+from bywire.adapters.process_deadline import ends_within, say_last
 from bywire.adapters.token_file import read_token
 from bywire.cli.main import Place
-from bywire.cli.output import console, finish, literal, print_json
+from bywire.cli.output import console, literal, print_json
 from bywire.config.hook_answers import BLOCKED, Reply, answer, blocked
-from bywire.config.hook_files import PROGRAM
+from bywire.config.hook_files import MANAGED, PROGRAM, managed
 from bywire.config.hook_input import BEFORE, BYTES_MAX, CLAUDE_CODE, CODEX, CURSOR, OTHER, HookCall, parse_hook_input
 from bywire.config.packs import HOSTS
 from bywire.model.errors import BywireError, ConfigError
@@ -73,6 +73,8 @@ def codex(place: Place, agent: str, url: str, token_file: Path | None, through: 
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Its token, with --url.")
 @click.option("--through", multiple=True, metavar="SERVER", help="An MCP server that is the gateway already.")
 @click.option("--uninstall", is_flag=True, help="Take it out again.")
+@click.option("--managed", "is_managed", is_flag=True,
+              help="Print what the machine's owner adds to the host's managed settings; change nothing.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def install(
@@ -85,6 +87,7 @@ def install(
     through: tuple[str, ...],
     *,
     uninstall: bool,
+    is_managed: bool,
     as_json: bool,
 ) -> None:
     """Put the hook into a host's configuration; other hooks and settings stay. Safe to run again."""
@@ -96,6 +99,9 @@ def install(
         if not agent:
             raise click.UsageError("bywire hook install HOST --as AGENT")
         command = _command(place, host, agent, url, token_file, through)
+        if is_managed:
+            _print_managed(host, command, as_json=as_json)
+            return
         path, changed = install_hook(where, host, command)
     if as_json:
         print_json({"host": host, "file": str(path), "changed": changed, "command": command})
@@ -103,7 +109,21 @@ def install(
     done = ("removed from" if uninstall else "installed in") if changed else "nothing to do in"
     console().print(f"[green]{done}[/] {literal(str(path))}")
     if not uninstall:
-        console().print("  it advises: a host that cannot start it, or that somebody reconfigures, goes on without it")
+        console().print("  it advises: a host whose settings somebody changes goes on without it (--managed)")
+        if host == CODEX:
+            console().print("  [yellow]Codex skips it, and says nothing,[/] until a person trusts it: start codex in")
+            console().print(
+                f"  {literal(str(where))}, trust the folder, then /hooks; and again after each change of it"
+            )
+
+
+def _print_managed(host: str, command: str, *, as_json: bool) -> None:
+    text = managed(host, command)
+    if as_json:
+        print_json({"host": host, "file": MANAGED[host], "text": text, "command": command})
+        return
+    click.echo(text)
+    click.echo(f"for {MANAGED[host]}, which only the machine's owner may write", err=True)
 
 
 def _answer(
@@ -115,8 +135,9 @@ def _answer(
         try:
             _say(reply)
         except BaseException:  # noqa: BLE001  a host that cannot be told must not go on
+            say_last(blocked("the answer could not be written; nothing was allowed").err)
             reply = Reply(code=BLOCKED)
-    finish(reply.code)
+    raise SystemExit(reply.code)
 
 
 def _reply(
@@ -137,10 +158,10 @@ def _reply(
 
 
 def _say(reply: Reply) -> None:
-    if reply.out:
-        click.echo(reply.out)
     if reply.err:
         click.echo(reply.err, err=True)
+    if reply.out:
+        click.echo(reply.out)
 
 
 def _asked(

@@ -41,6 +41,7 @@ COMMANDS = {
     "backup": ("bywire.cli.backup", "Copy the workspace while it runs: signed, and verified after writing."),
     "restore": ("bywire.cli.backup", "Put a backup in place, unless it is behind what was published."),
     "reconcile": ("bywire.cli.reconcile", "Find changes made without bywire, and have a person answer for each."),
+    "schema": ("bywire.cli.schema", "JSON Schemas of the files that people write, and a check of such files."),
     "doctor": ("bywire.cli.doctor", "What this installation can and cannot promise."),
     "demo": ("bywire.cli.demo", "A real service, a real change, every gate; about two minutes."),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from bywire.model.decision import Sanitized
 from bywire.model.errors import BywireError
 from bywire.wiring.telling import explained
 
@@ -72,6 +73,14 @@ def line(text: str, entry: int = -1, level: str = "info") -> None:
     """One line of a story; names its ledger entry."""
     place = f"#{entry}" if entry >= 0 else ""
     console().print(f"[dim]{place:>6}[/]  [{STYLES[level]}]{literal(text)}[/]")
+
+
+def changes(sanitized: Sanitized) -> str:
+    """What was changed of an action before it was decided for good; kinds and counts, never values."""
+    said = [f"{count} {kind} taken out" for kind, count in sorted(sanitized.masked.items())]
+    if sanitized.replaced:
+        said.append(f"{sanitized.replaced} parameter{'s' if sanitized.replaced > 1 else ''} given another value")
+    return ", ".join(said) or "nothing was found to take out"
 
 
 def finish(code: int) -> None:

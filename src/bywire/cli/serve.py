@@ -14,6 +14,7 @@ from bywire.cli.output import console, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.model.gateway import GatewayConfig
 from bywire.wiring.channel_telling import telling
+from bywire.wiring.config_in_force import ConfigInForce, announced, before_start, start_fault
 from bywire.wiring.gateway import Gateway
 from bywire.wiring.gateway_settings import read_gateway
 from bywire.wiring.ticking import TICKS, ticking
@@ -33,14 +34,15 @@ OTHER_FILES = 2_048
 @click.pass_obj
 def serve(place: Place, port: int | None, *, as_json: bool) -> None:
     """Answer agents over HTTP and MCP until stopped: decided, journalled, carried out, recorded."""
+    config = before_start(place.repo, place.operator)
     with workspace(place) as opened:
         settings = read_gateway(opened)
         if port is not None:
             settings = msgspec.structs.replace(settings, listen=msgspec.structs.replace(settings.listen, port=port))
-        _serve(opened, settings, as_json=as_json)
+        _serve(opened, settings, config, as_json=as_json)
 
 
-def _serve(opened: Workspace, settings: GatewayConfig, *, as_json: bool) -> None:
+def _serve(opened: Workspace, settings: GatewayConfig, config: ConfigInForce, *, as_json: bool) -> None:
     # The web framework would cost every other command the time that it takes to load.
     from bywire.api.app import SURFACES, build_app  # noqa: PLC0415
     from bywire.api.egress import egress_proxy  # noqa: PLC0415
@@ -57,14 +59,15 @@ def _serve(opened: Workspace, settings: GatewayConfig, *, as_json: bool) -> None
         way_out = held.enter_context(listen(EGRESS_HOST, out)) if out else None
         bound = msgspec.structs.replace(settings.listen, port=port_of(listener))
         settings = msgspec.structs.replace(settings, listen=bound)
-        gateway = Gateway(opened, settings)
+        gateway = Gateway(opened, settings, config=config)
         held.callback(gateway.close)
         app = build_app(gateway)
         beside = [egress_proxy(gateway, way_out)] if way_out is not None else []
         told = announcement(gateway, (*SURFACES, *CONTROL))
         gc.collect()
         gc.freeze()  # what is here now stays; no collection looks through it again
-        held.enter_context(ticking(opened))
+        held.enter_context(announced(opened, settings.url, config))
+        held.enter_context(ticking(opened, lambda: config.look(lambda: start_fault(opened))))
         held.enter_context(telling(gateway.channels))
         running(app, settings.limits, beside).run_on(listener, lambda: announce(told, as_json=as_json))
 

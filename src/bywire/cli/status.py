@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from bywire.adapters.serving_notes import Note
 from bywire.cli.approvals import as_json_option
 from bywire.cli.deliver import closing, summary
 from bywire.cli.main import Place
@@ -13,6 +14,7 @@ from bywire.cli.workspace import workspace
 from bywire.delivery.state import DeliveryState
 from bywire.model.errors import ConfigError, TargetError
 from bywire.wiring.breaking_glass import unsettled_glass
+from bywire.wiring.config_in_force import Stale, servers
 from bywire.wiring.delivering import deliveries
 from bywire.wiring.mediation import Mediation, mediation
 from bywire.wiring.reconciling import recorded_findings
@@ -33,6 +35,7 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
         incidents = opened.state.incidents()
         broken = unsettled_glass(opened)
         through = mediation(opened)
+        running = servers(opened)
     if delivery:
         _one(states, delivery, as_json=as_json)
     elif as_json:
@@ -44,6 +47,7 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
                 "unexplained": unexplained,
                 "incidents": incidents,
                 "break_glass": [{"id": item.id, "person": item.person, "state": item.state} for item in broken],
+                "serving": [{**_server(note), **stale.told()} for note, stale in running],
                 "mediation": {**msgspec.structs.asdict(through), "share": through.share},
             }
         )
@@ -54,6 +58,7 @@ def status(place: Place, delivery: str | None, *, as_json: bool) -> None:
         for glass in broken:
             said = literal(f"{glass.id} of {glass.person} is {glass.state}; see bywire break-glass list")
             console().print(f"[bold red]broken[/]   {said}")
+        _serving(running)
         _all(states, target, stops, unexplained)
         _through(through)
 
@@ -105,6 +110,21 @@ def _through(found: Mediation) -> None:
     here = f"{found.mediated} carried out here ({found.share:.0%})"
     callers = f"{found.permitted} by their callers, {found.unreported} of them not reported"
     console().print(f"effects  {here}, {callers}; {found.advised} answers were advice only")
+
+
+def _server(note: Note) -> dict[str, Any]:
+    return {"process": note.process, "url": note.url, "started_ms": note.started_ms}
+
+
+def _serving(running: tuple[tuple[Note, Stale], ...]) -> None:
+    out = console()
+    for note, stale in running:
+        out.print(f"serving  [cyan]{literal(note.url)}[/], process {note.process}")
+        if stale.files:
+            out.print(f"[yellow]stale[/]    {literal(stale.says)} since it started; it goes on with what it read then")
+            if stale.fault:
+                out.print(f"         [bold red]{stale.fault['code']}[/] {literal(stale.fault['message'])}")
+            out.print(f"  next   [cyan]{literal(stale.next_step)}[/]")
 
 
 def _target(opened: Workspace) -> dict[str, Any]:

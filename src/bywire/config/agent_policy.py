@@ -8,7 +8,7 @@ an envelope gets holes. `config.agent_policy_bounds` reads the bounds of one act
 from typing import Any
 
 from bywire.config.agent_policy_actions import read_action
-from bywire.config.agent_policy_bounds import read_budgets, read_egress
+from bywire.config.agent_policy_bounds import read_agent_budgets, read_egress
 from bywire.config.reading import Node, read_optional
 from bywire.policy.agent_bounds import OPEN_CONNECTION, ActionBounds, AgentBounds
 
@@ -40,7 +40,7 @@ def parse(value: Any, source: str) -> AgentBounds:
     return AgentBounds(
         agent=_agent(fields["agent"]),
         actions=tuple(actions),
-        budgets=read_optional(fields, "budgets", read_budgets, ()),
+        budgets=read_optional(fields, "budgets", read_agent_budgets, ()),
         warnings=tuple(warnings),
     )
 

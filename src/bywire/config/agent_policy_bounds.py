@@ -4,8 +4,12 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
+from bywire.config.operator_config import ENVIRONMENTS
 from bywire.config.reading import Node, read_optional
-from bywire.policy.agent_bounds import ACTIONS, DAILY, HOURLY, THOUSANDTHS, Budget, HostPort, Image, ParameterBound
+from bywire.model.windows import PERIOD_MS
+from bywire.policy.agent_bounds import ACTIONS, THOUSANDTHS, Budget, HostPort, Image, ParameterBound
 from bywire.policy.patterns import PatternError, parse_pattern
 
 IMAGES_MAX = 128
@@ -28,7 +32,9 @@ _HOST = re.compile(rf"(\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _UNIT = r"[a-z][a-z0-9_]{0,31}"
-_RATE = re.compile(r"([1-9][0-9]{0,6})\s*(?:/|per)\s*(hour|day)")
+_RATE = re.compile(r"([1-9][0-9]{0,6})\s*(?:/|per)\s*(second|minute|hour|day)")
+_PERIODS = {f"per_{period}": period for period in PERIOD_MS}
+_PLACES = "environments"
 _KINDS = ("equals", "one_of", "pattern", "min", "max", "forbidden")
 
 
@@ -152,16 +158,27 @@ def _destination(node: Node) -> HostPort:
 
 
 def read_budgets(node: Node) -> tuple[Budget, ...]:
-    """`per_hour` and `per_day`: a count of actions, or amounts by unit."""
-    fields = node.fields(("per_hour", "per_day"))
-    found = [
-        budget
-        for word, period in (("per_hour", HOURLY), ("per_day", DAILY))
-        if word in fields
-        for budget in _amounts(fields[word], period)
-    ]
+    """`per_second`, `per_minute`, `per_hour` and `per_day`: a count of actions, or amounts by unit."""
+    return _bounding(node, _periods(node.fields(_PERIODS)))
+
+
+def read_agent_budgets(node: Node) -> tuple[Budget, ...]:
+    """As `read_budgets`, of all that an agent does; in `environments: {production: {per_minute: 2}}` of it there."""
+    fields = node.fields((*_PERIODS, _PLACES))
+    found = _periods(fields)
+    if _PLACES in fields:
+        for place, item in fields[_PLACES].fields(ENVIRONMENTS).items():
+            found += [msgspec.structs.replace(budget, environment=place) for budget in read_budgets(item)]
+    return _bounding(node, found)
+
+
+def _periods(fields: dict[str, Node]) -> list[Budget]:
+    return [budget for word, period in _PERIODS.items() if word in fields for budget in _amounts(fields[word], period)]
+
+
+def _bounding(node: Node, found: list[Budget]) -> tuple[Budget, ...]:
     if not found:
-        raise node.refuse("this budget bounds nothing", "write per_hour or per_day")
+        raise node.refuse("this budget bounds nothing", f"write {', '.join(_PERIODS)}")
     return tuple(found)
 
 
@@ -180,8 +197,8 @@ def _thousandths(node: Node) -> int:
 
 
 def read_rate(node: Node) -> tuple[Budget, ...]:
-    """`10/hour` or `100/day`: so many calls of this tool."""
-    what = "a rate such as 10/hour or 100/day"
+    """`5/second`, `60/minute`, `10/hour` or `100/day`: so many calls of this tool."""
+    what = "a rate such as 5/second, 60/minute, 10/hour or 100/day"
     match = _RATE.fullmatch(node.text(what))
     if match is None:
         raise node.expected(what)

@@ -2,7 +2,8 @@
 
 A server's word is no promise: what no pack knows is an unreviewed write of high risk, whatever its annotations say.
 They are shown to whoever reviews it, and decide nothing. A definition that talks to the model keeps its digest and
-loses its words, so that nothing of it is shown.
+loses its words, so that nothing of it is shown; a pack that knows the tool has words of its own, and a person who has
+looked at what the server says takes it as the pack describes it.
 """
 
 import re
@@ -13,7 +14,7 @@ import msgspec
 
 from bywire.config import contract_files
 from bywire.config.contract_schema import problem_of
-from bywire.config.packs import Pack, narrows
+from bywire.config.packs import Pack, cut_to
 from bywire.config.reading import FieldError
 from bywire.config.yaml_text import items_text
 from bywire.gateway.tool_definition import suspicions
@@ -24,6 +25,11 @@ HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,95}")
 _FIRST_TOOL = re.compile(r"^tools:[^\n]*\n(?:[ ]*(?:#[^\n]*)?\n)*([ ]*)- ", re.MULTILINE)
 _WORDS = frozenset({"title", "description", "examples", "default", "$comment"})
+# Keywords by which a schema has a word on parameters beside its `properties` (JSON Schema 2020-12, 10.2 and 11.3).
+_SAYS_OF_OTHERS = frozenset(
+    ("additionalProperties", "patternProperties", "unevaluatedProperties", "propertyNames", "allOf", "anyOf", "oneOf",
+     "if", "$ref", "$dynamicRef", "dependentSchemas", "dependencies")
+)  # fmt: skip
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "additionalProperties": False}
 
 
@@ -50,14 +56,21 @@ def draft(definition: Mapping[str, Any], digest: str, pack: Pack | None) -> Draf
     if _NAME.fullmatch(name) is None or not digest.startswith("sha256:"):
         why = "the server lists two tools of that name" if _NAME.fullmatch(name) else "this is no name of a tool"
         return Draft(name[:95], REFUSED, why, hints=hints)
+    schema = definition.get("inputSchema")
+    known = pack.tools.get(name) if pack is not None else None
+    fitting = cut_to(known, schema) if known is not None else None
     talks = suspicions(dict(definition))
     if talks:
-        entry = _unknown(name, digest, "", _bare(definition.get("inputSchema")))
+        entry = _unknown(name, digest, "", _bare(schema))
+        if fitting is not None and not suspicions({"name": name, **_words_beside(definition)}):
+            entry = {**_pinned(fitting[0], digest), "reviewed": False}
         return Draft(name, QUARANTINED, f"{talks[0].kind} in {talks[0].where}", entry, hints)
-    known = pack.tools.get(name) if pack is not None else None
-    if known is not None and narrows(known["schema"], definition.get("inputSchema")):
-        return Draft(name, KNOWN, "", _pinned(known, digest), hints, reviewed=known["reviewed"])
-    schema = definition.get("inputSchema")
+    if fitting is not None:
+        entry, cut = _pinned(fitting[0], digest), fitting[1]
+        # What a write can no longer be told may have been what bounded it: a person looks.
+        entry["reviewed"] = entry["reviewed"] and (not cut or entry["category"] == "read")
+        why = f"the server has no {', '.join(cut)}" if cut else ""
+        return Draft(name, KNOWN, why, entry, hints, reviewed=entry["reviewed"])
     problem = problem_of(schema)
     if problem:
         return Draft(name, REFUSED, problem, hints=hints)
@@ -108,8 +121,14 @@ def _unknown(name: str, digest: str, description: str, schema: dict[str, Any]) -
         "reviewed": False,
         "definition": digest,
         **worded,
-        "schema": schema,
+        "schema": _closed(schema),
     }
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that says nothing of other parameters takes none: nobody would look at what is smuggled beside."""
+    said = schema.keys() & _SAYS_OF_OTHERS or not isinstance(schema.get("properties"), dict)
+    return schema if said else {**schema, "additionalProperties": False}
 
 
 def _pinned(known: Mapping[str, Any], digest: str) -> dict[str, Any]:
@@ -119,6 +138,11 @@ def _pinned(known: Mapping[str, Any], digest: str) -> dict[str, Any]:
         if key == "reviewed":
             entry["definition"] = digest
     return entry
+
+
+def _words_beside(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """What is shown of a definition although the contract has words of its own for the rest."""
+    return {name: definition[name] for name in ("outputSchema", "annotations") if definition.get(name) is not None}
 
 
 def _bare(schema: Any) -> dict[str, Any]:

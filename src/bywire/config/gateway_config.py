@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bywire.config.gateway_budgets import read_budgets, read_teams
+from bywire.config.gateway_budgets import read_budgets, read_calls, read_teams
 from bywire.config.gateway_channels import read_channels
 from bywire.config.gateway_credentials import read_credentials
 from bywire.config.gateway_egress import read_egress, read_egress_limits
@@ -19,7 +19,7 @@ from bywire.config.gateway_telemetry import read_telemetry
 from bywire.config.gateway_upstreams import read_upstreams
 from bywire.config.reading import Node, read_optional
 from bywire.model.gateway import GatewayConfig, Listen, ServeLimits
-from bywire.model.gateway_budgets import Budgets
+from bywire.model.gateway_budgets import Budget, Budgets, WindowBudget
 from bywire.model.gateway_channels import Channels
 from bywire.model.gateway_egress import EgressLimits
 from bywire.model.gateway_inspection import InspectionSettings
@@ -30,7 +30,7 @@ FILE_NAME = "gateway.yaml"
 HOSTS_MAX = 32
 KEYS = (
     "version", "listen", "public_url", "hosts", "limits", "upstreams", "credentials", "issuers", "api_keys", "egress",
-    "egress_limits", "inspection", "budgets", "teams", "telemetry", "channels",
+    "egress_limits", "inspection", "budgets", "teams", "calls", "telemetry", "channels",
 )  # fmt: skip
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}"
 _AUTHORITY = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?"
@@ -55,6 +55,7 @@ def parse(value: Any, source: str) -> GatewayConfig:
     """Raises FieldError naming the first fault."""
     fields = Node(value, source).fields(KEYS, required=("version",))
     fields["version"].version(1)
+    budgets: tuple[Budget | WindowBudget, ...] = read_optional(fields, "budgets", read_budgets, ())
     found = GatewayConfig(
         listen=read_optional(fields, "listen", _listen, Listen()),
         public_url=read_optional(fields, "public_url", _public_url, ""),
@@ -68,9 +69,11 @@ def parse(value: Any, source: str) -> GatewayConfig:
         egress_limits=read_optional(fields, "egress_limits", read_egress_limits, EgressLimits()),
         inspection=read_optional(fields, "inspection", read_inspection, InspectionSettings()),
         budgets=Budgets(
-            budgets=read_optional(fields, "budgets", read_budgets, ()),
+            budgets=tuple(one for one in budgets if isinstance(one, Budget)),
+            windows=tuple(one for one in budgets if isinstance(one, WindowBudget)),
             teams=read_optional(fields, "teams", read_teams, {}),
         ),
+        calls=read_optional(fields, "calls", read_calls, ()),
         telemetry=read_optional(fields, "telemetry", read_telemetry, TelemetrySettings()),
         channels=read_optional(fields, "channels", read_channels, Channels()),
     )

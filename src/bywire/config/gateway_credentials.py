@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bywire.config.connections import EXECUTORS
-from bywire.config.gateway_upstreams import CREDENTIAL_NAME, ENVIRONMENTS
+from bywire.config.gateway_upstreams import CREDENTIAL_NAME, ENVIRONMENTS, UPSTREAM_NAME
 from bywire.config.reading import Node, read_optional
 from bywire.model.gateway_credentials import (
     GITHUB,
@@ -22,6 +22,7 @@ TOOLS_MAX = 128
 CACHE_SECONDS_MAX = 300
 TOKEN_SECONDS_MIN, TOKEN_SECONDS_MAX = 600, 3_600
 _ORIGIN = r"https?://[^\s/@?#\\]{1,250}"
+_CHILD = r"stdio:" + UPSTREAM_NAME
 _DNS = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 _SEGMENTS = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}){0,15}"
 _VARIABLE = r"[A-Z][A-Z0-9_]{0,127}"
@@ -50,10 +51,11 @@ def read_credentials(node: Node) -> tuple[GatewayCredential, ...]:
 def _credential(name: str, node: Node) -> GatewayCredential:
     fields = node.fields(_KEYS, required=("origin",))
     private = read_optional(fields, "private", lambda item: item.boolean(), absent=False)
+    source = _source(node, fields)
     return GatewayCredential(
         name=name,
-        origin=_origin(fields["origin"], private=private),
-        source=_source(node, fields),
+        origin=_goes_to(fields["origin"], source, private=private),
+        source=source,
         private=private,
         environments=read_optional(fields, "environments", _environments, ()),
     )
@@ -166,6 +168,19 @@ def _found(node: Node, fields: dict[str, Node]) -> Found:
 
 def _private(fields: dict[str, Node]) -> bool:
     return read_optional(fields, "private", lambda item: item.boolean(), absent=False)
+
+
+def _goes_to(node: Node, source: Source, *, private: bool) -> str:
+    """The origin of a credential: where it is sent, or `stdio:NAME`, the program of that upstream and no other."""
+    value = node.value
+    if not isinstance(value, str) or not value.startswith("stdio:"):
+        return _origin(node, private=private)
+    if isinstance(source, ServiceAccountToken | AppToken):
+        raise node.refuse(
+            "a program keeps the credential that it is started with, and this one is made for each action",
+            "name token_file, token_env or vault",
+        )
+    return node.text("stdio: and the name of an upstream with a command", pattern=_CHILD)
 
 
 def _origin(node: Node, *, private: bool) -> str:

@@ -3,7 +3,9 @@
 Claude Code: an explicit `allow` would pass over its own permission prompts, so that silence lets it go on as ever.
 Codex refuses `allow` and `ask` and then runs the tool: it is told nothing, or `deny`. Cursor takes `allow` and `deny`.
 No host is ever told `ask`: whoever sits before it may be the requester, the owner or the author, and signs nothing.
-Exit code 2 blocks in all three; any other failure lets the tool run, which is why this never ends in one.
+Exit code 2 blocks in all three; any other failure lets the tool run, which is why this never ends in one. Claude Code
+and Codex are told `deny` with it, and the reason on standard error: anything else on standard output before the JSON
+would make them overlook it, and Codex runs the tool after an exit code 2 that says nothing there.
 """
 
 import json
@@ -43,15 +45,14 @@ def answer(host: str, verdict: Verdict, *, decide: bool) -> Reply:
         return Reply(json.dumps(said))
     if verdict.effect == ALLOW and (host == CODEX or not decide):
         return Reply()
-    effect = ALLOW if verdict.effect == ALLOW else DENY
-    decision = {"hookEventName": "PreToolUse", "permissionDecision": effect}
-    if effect != ALLOW:
-        decision["permissionDecisionReason"] = reason
-    return Reply(json.dumps({"hookSpecificOutput": decision}))
+    if verdict.effect == ALLOW:
+        return Reply(_decision(ALLOW))
+    refusal = blocked(reason)
+    return Reply(_decision(DENY, permissionDecisionReason=reason), refusal.err, refusal.code)
 
 
 def blocked(reason: str) -> Reply:
-    """The reply when this itself failed: nothing runs."""
+    """The reply that stops a tool in every host, also when this itself failed."""
     return Reply(err=f"bywire: {printable(reason)}", code=BLOCKED)
 
 
@@ -59,3 +60,8 @@ def printable(text: str) -> str:
     """One line without control characters: it is shown in terminals and to models."""
     flat = " ".join(text.split())
     return "".join(one if one.isprintable() else "?" for one in flat)[:REASON_CHARS_MAX]
+
+
+def _decision(effect: str, **more: str) -> str:
+    decision = {"hookEventName": "PreToolUse", "permissionDecision": effect, **more}
+    return json.dumps({"hookSpecificOutput": decision})

@@ -5,6 +5,7 @@ decides stand on the hook's own command line: an input that names another agent 
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,8 @@ import msgspec
 from bywire.config.json_document import load
 from bywire.model.errors import ConfigError
 
-BYTES_MAX = 4 * 2**20
+# What was done comes back with the whole of the file as it was, twice escaped: far more than what was asked.
+BYTES_MAX = 32 * 2**20
 SESSION_CHARS_MAX = 256
 BEFORE, AFTER, FAILED, OTHER = "before", "after", "failed", "other"
 PATH_CHARS_MAX = 8_192
@@ -77,10 +79,16 @@ class HookCall(msgspec.Struct, frozen=True):
         return f"{host}-{hashlib.sha256(self.session.encode()).hexdigest()[:16]}"
 
     def key(self, host: str) -> str:
-        """The idempotency key of this call; empty when the host names no call."""
+        """The idempotency key of this call; empty when the host names no call.
+
+        Another hook may have exchanged the parameters after they were permitted; the host says so in the event after
+        it. Then the key is another one, and nothing is reported of what was permitted.
+        """
         if not self.call:
             return ""
         said = f"{host}\0{self.session}\0{self.call}"
+        if host != CURSOR:
+            said += f"\0{json.dumps(self.parameters, sort_keys=True)}"
         return f"hook-{hashlib.sha256(said.encode()).hexdigest()[:40]}"
 
 

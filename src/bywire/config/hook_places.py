@@ -1,5 +1,8 @@
 """Where hosts keep what makes them ask: settings, hooks and servers, which an agent that may write takes out first.
 
+Skills, commands and agents bring hooks of their own, and plugins bring servers. Claude Code 2.1 runs such a hook beside
+ours, and lets it exchange the parameters that ours has permitted.
+
 Text is compared as it is written: a link or a shell's variable that leads to these places is not seen.
 """
 
@@ -11,9 +14,10 @@ from typing import Any
 from urllib.parse import unquote
 
 FOLDERS = frozenset({".claude", ".cursor", ".codex"})
+FILES = frozenset({".claude.json", ".mcp.json"})
 DEPTH_MAX = 64
-_SETTINGS = re.compile(r"(?s)(?:settings|hooks|config|mcp|cli)(?:\..*)?")
-_MENTION = re.compile(r"(?<![\w-])\.(?:claude|cursor|codex)(?![\w-])")
+_SETTINGS = re.compile(r"(?s)(?:settings|hooks|config|mcp|cli|agents|commands|plugins|skills|workflows)(?:\..*)?")
+_MENTION = re.compile(r"(?<![\w-])\.(?:claude|cursor|codex|mcp\.json)(?![\w-])")
 _QUOTES = str.maketrans("", "", "\"'`\\")
 # Hosts' own tools that change no file. Any other, one of tomorrow's too, is looked at.
 _CHANGE_NOTHING = frozenset({
@@ -74,7 +78,7 @@ def _is_own(path: str, cwd: str) -> bool:
 def _leads_there(path: str) -> bool:
     parts = path.split("/")
     return any(
-        part in FOLDERS and (at + 1 == len(parts) or _SETTINGS.fullmatch(parts[at + 1]) is not None)
+        part in FILES or (part in FOLDERS and (at + 1 == len(parts) or _SETTINGS.fullmatch(parts[at + 1]) is not None))
         for at, part in enumerate(parts)
     )
 

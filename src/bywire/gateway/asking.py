@@ -6,6 +6,7 @@ operator's service and environment; where a connected one acts, its contract rea
 says otherwise.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from bywire.gateway.ports import Clock, DefinedExecutor, Executor, NamedState, S
 from bywire.gateway.redaction import Redactor
 from bywire.model.action import ActionRequest, CanonicalAction
 from bywire.model.connected import Cost
+from bywire.model.decision import Sanitized
 from bywire.model.errors import BywireError, EvidenceError
 from bywire.model.gateway_inspection import Finding, InspectionSettings
 from bywire.model.operator import OperatorConfig
@@ -45,7 +47,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     `unmet` names the contract's preconditions that the target does not meet; `first_digest` is the digest of the action
     as it was asked first, before the policy replaced any of its parameters. `costs` are what it costs beside being one
-    action; `connected` is None for a built-in tool.
+    action; `connected` is None for a built-in tool. `sanitized` is what the policy had changed to make it this action.
     """
 
     request: ActionRequest
@@ -59,6 +61,7 @@ class Asked(msgspec.Struct, frozen=True):
     first_digest: str
     costs: tuple[Cost, ...] = ()
     connected: Connected | None = None
+    sanitized: Sanitized | None = None
 
 
 class Entrance:
@@ -132,13 +135,17 @@ class Entrance:
 
     def redacted(self, result: dict[str, Any]) -> dict[str, Any]:
         """What may be kept of an executor's answer."""
-        kept: dict[str, Any] = self.redactor.canonical(result)
+        return self.kept(result)[0]
+
+    def kept(self, result: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+        """(what may be kept of an executor's answer, how many of each kind were replaced in it)."""
+        kept, counts = self.redactor.counted(result)
         try:
             size = len(jcs.canonical(kept))
         except EvidenceError as error:
-            return {"omitted": error.code}
+            return {"omitted": error.code}, Counter()
         # An answer that no statement could carry must not keep its own outcome from being recorded.
-        return kept if size <= RESULT_BYTES_MAX else {"omitted": "too large", "bytes": size}
+        return (kept, counts) if size <= RESULT_BYTES_MAX else ({"omitted": "too large", "bytes": size}, Counter())
 
     def check_unchanged(self, asked: Asked) -> None:
         """The digest again, from the raw request that would be executed (RULES 4). Raises EvidenceError."""

@@ -11,10 +11,11 @@ import jsonschema_rs
 import msgspec
 
 from bywire.gateway.condition import Condition
+from bywire.gateway.http_request import request_of
 from bywire.model.action import ActionRequest
 from bywire.model.connected import CostRule, Place
 from bywire.model.connection import Route
-from bywire.model.errors import BywireError
+from bywire.model.errors import BywireError, TargetError
 from bywire.seal import jcs
 
 PARAMETERS_BYTES_MAX = 65_536
@@ -153,7 +154,7 @@ class Catalogue:
     def check(self, contract: Contract | None, values: dict[str, Any]) -> dict[str, Any]:
         """A private copy of `values`, which nobody else can change any more; without a contract only its size is bound.
 
-        Raises ContractError unless they fit, EvidenceError `not_canonical` for what is no JSON.
+        Raises ContractError unless they fit schema and request, EvidenceError `not_canonical` for what is no JSON.
         """
         encoded = jcs.canonical(values)
         if len(encoded) > PARAMETERS_BYTES_MAX:
@@ -169,7 +170,18 @@ class Catalogue:
             raise ContractError(
                 f"{contract.name}: {where}: {why}", next_step="call the tool with the parameters it declares"
             )
+        _check_sendable(contract, copy)
         return dict(copy)
+
+
+def _check_sendable(contract: Contract, values: dict[str, Any]) -> None:
+    """What the tool's request cannot hold is refused here, before anybody decides on it or is asked to approve it."""
+    if contract.request is None:
+        return
+    try:
+        request_of(contract.request, values)
+    except TargetError as error:
+        raise ContractError(f"{contract.name}: {error.message}", next_step=error.next_step) from error
 
 
 def compiled(schema: dict[str, Any]) -> Any:

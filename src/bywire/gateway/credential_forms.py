@@ -9,21 +9,39 @@ import base64
 import html
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote
 
 from bywire.gateway.ports import Credential
 
-TAKEN_OUT = "[credential]"
+CREDENTIAL = "credential"
+TAKEN_OUT = f"[{CREDENTIAL}]"
+_TALLY: ContextVar[Counter[str] | None] = ContextVar("bywire_taken_out", default=None)
 # Shorter texts stand in encoded ones by chance.
 ENCODED_CHARS_MIN = 8
+
+
+@contextmanager
+def tallied() -> Iterator[Counter[str]]:
+    """What `without` takes out meanwhile, by this executor or by the door, is counted here."""
+    counts = Counter[str]()
+    before = _TALLY.set(counts)
+    try:
+        yield counts
+    finally:
+        _TALLY.reset(before)
 
 
 def without(value: Any, credential: Credential | None) -> Any:
     """`value` without the credential, wherever an executor's answer repeats it; object keys, too."""
     if credential is None or not credential.value:
         return value
-    return _without(value, forms(credential.value))
+    tally = _TALLY.get()
+    return _without(value, forms(credential.value), Counter() if tally is None else tally)
 
 
 def taken_out(text: str, credential: Credential) -> str:
@@ -46,15 +64,17 @@ def forms(value: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda form: (-len(form), form)))
 
 
-def _without(value: Any, found: tuple[str, ...]) -> Any:
+def _without(value: Any, found: tuple[str, ...], counts: Counter[str]) -> Any:
     if isinstance(value, str):
         for form in found:
-            value = value.replace(form, TAKEN_OUT)
+            if times := value.count(form):
+                counts[CREDENTIAL] += times
+                value = value.replace(form, TAKEN_OUT)
         return value
     if isinstance(value, dict):
-        return {_without(key, found): _without(item, found) for key, item in value.items()}
+        return {_without(key, found, counts): _without(item, found, counts) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without(item, found) for item in value]
+        return [_without(item, found, counts) for item in value]
     return value
 
 

@@ -3,21 +3,22 @@
 Pure apart from reading named state. Nothing here has an effect, so advice and action share it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from bywire.approvals.grant import Grant
-from bywire.gateway import inputs
+from bywire.gateway import counting, inputs
 from bywire.gateway.asking import Asked, Entrance
 from bywire.gateway.contract import ContractError
 from bywire.gateway.inspection import mask
 from bywire.gateway.pending import Pending
-from bywire.gateway.ports import DAY, HOUR, ChangeFacts, Debit, NamedState, Standing
+from bywire.gateway.ports import ChangeFacts, Debit, NamedState, Standing
 from bywire.identity.trust import TrustRoot
 from bywire.model.connected import Cost
-from bywire.model.decision import Decision, Effect
+from bywire.model.decision import Decision, Effect, Sanitized
 from bywire.model.gateway_budgets import Budgets
 from bywire.model.operator import OperatorConfig
 
@@ -78,9 +79,8 @@ def unknown_obligations(decision: Decision) -> dict[str, str] | None:
     # What is to be replaced in an action that is allowed as it stands would be executed unreplaced.
     known = OBLIGATIONS - CHANGES if decision.effect is Effect.ALLOW else OBLIGATIONS
     unknown = sorted({str(item.get("kind")) for item in decision.obligations} - known)
-    unknown += [
-        "a debit that is none" for item in decision.obligations if item.get("kind") == "debit" and not _debit(item)
-    ]
+    debits = [item for item in decision.obligations if item.get("kind") == "debit"]
+    unknown += ["a debit that is none" for item in debits if not counting.is_debit(item)]
     if not unknown:
         return None
     return {
@@ -125,7 +125,7 @@ class Decider:
         if not _is_changed(judged.decision) or asked.contract is None:
             return judged
         try:
-            again = self._decide(self._entrance.replaced(asked, self._wanted(judged.decision, asked)))
+            again = self._decide(self._changed(judged.decision, asked))
         except ContractError as error:
             return msgspec.structs.replace(judged, error=error.as_json())
         if not _is_changed(again.decision):
@@ -155,7 +155,7 @@ class Decider:
         error = unknown_obligations(decision)
         if decision.effect is Effect.SANITIZE and error is None:
             try:
-                asked = self._entrance.replaced(asked, self._wanted(decision, asked))
+                asked = self._changed(decision, asked)
             except ContractError as refused:
                 return Judged(asked, decision, policy_input, None, refused.as_json())
             policy_input = self._input(asked, NOTHING_DELIVERED)
@@ -163,14 +163,16 @@ class Decider:
             error = unknown_obligations(decision)
         return Judged(asked, decision, policy_input, None, error)
 
-    def _wanted(self, decision: Decision, asked: Asked) -> dict[str, Any]:
-        """The values that the policy wants other parameters to have: replaced ones, then what is masked in them."""
+    def _changed(self, decision: Decision, asked: Asked) -> Asked:
+        """The action that the policy wants instead, and what was done to make it: replaced first, then masked."""
         values = {str(item["parameter"]): item["value"] for item in decision.obligations if _replaces(item)}
+        replaced, counts = len(values), Counter[str]()
         for item in decision.obligations:
             if item.get("kind") == "mask":
                 name = _parameter_of(str(item.get("parameter", "")), asked.request.parameters)
-                values[name] = mask(values.get(name, asked.request.parameters[name]), self._entrance.inspection)
-        return values
+                values[name] = mask(values.get(name, asked.request.parameters[name]), self._entrance.inspection, counts)
+        told = Sanitized(decision.effect, decision.id, asked.action.digest, dict(counts), replaced)
+        return msgspec.structs.replace(self._entrance.replaced(asked, values), sanitized=told)
 
     def _input(
         self, asked: Asked, about: Delivered, grant: Grant | None = None, uses_left: int = 0, *, revoked: bool = False
@@ -195,41 +197,20 @@ class Decider:
             "break_glass": None if read else self._standing.break_glass(principal, asked.action.tool, asked.now_ms),
             "shadow": [] if settled else self._standing.shadows(asked.now_ms),
             "retreat": retreat,
-            "state": inputs.state_facts(
-                asked, self._operator, [] if read else self._limits(asked), () if read else self._usage(asked)
-            ),
+            "state": inputs.state_facts(asked, self._operator) if read else self._counted(asked),
         }
 
-    def _limits(self, asked: Asked) -> list[dict[str, Any]]:
-        hour, day = asked.now_ms // inputs.HOUR_MS, asked.now_ms // inputs.DAY_MS
-        found: list[dict[str, Any]] = []
-        for debit in self.debits(asked):
-            limit = {"name": debit.scope, "limit": debit.limit}
-            if debit.unit:
-                named = {"name": debit.name, "asked": debit.amount}
-                observed = self._state.spent(debit.scope, debit.unit, debit.period, day)
-                found.append({**limit, **named, "observed": observed})
-            else:
-                found.append({**limit, "observed": self._state.used(debit.scope, hour)})
-        return found
-
-    def _usage(self, asked: Asked) -> tuple[dict[str, Any], ...]:
-        scope, day = f"principal:{asked.action.principal}", asked.now_ms // inputs.DAY_MS
-        return tuple(
-            {
-                "unit": cost.unit,
-                "period": DAY,
-                "observed": self._state.spent(scope, cost.unit, DAY, day),
-                "asked": cost.amount,
-            }
-            for cost in inputs.charged(asked)
-        )
+    def _counted(self, asked: Asked) -> dict[str, Any]:
+        debits = self.debits(asked)
+        recent = counting.recent(self._state, asked, debits)
+        limits = counting.limits(self._state, asked, debits, recent)
+        return inputs.state_facts(asked, self._operator, limits, counting.usage(self._state, asked, recent))
 
     def debits(self, asked: Asked, decision: Decision | None = None) -> tuple[Debit, ...]:
         """What the action would use up, and what the decision wants counted."""
         registration = self._standing.registration(asked.action.principal)
         own = inputs.debits(asked, self._operator, registration, self._budgets)
-        return own if decision is None else (*own, *policy_debits(asked, decision))
+        return own if decision is None else (*own, *counting.policy_debits(asked, decision))
 
     def charge(self, asked: Asked) -> tuple[tuple[Cost, ...], str]:
         """(what the action is charged with, the team that it is charged to)."""
@@ -241,32 +222,6 @@ class Decider:
         if known is None or known[0] is not trust:
             known = self._known_operator = (trust, inputs.operator_facts(self._operator, trust))
         return known[1]
-
-
-def policy_debits(asked: Asked, decision: Decision) -> tuple[Debit, ...]:
-    """The budgets that the policy in force puts on the principal; what the action costs nothing of is left out."""
-    amounts = {cost.unit: cost.amount for cost in inputs.charged(asked)}
-    found = []
-    for item in decision.obligations:
-        if item.get("kind") == "debit" and _debit(item) and item["unit"] in amounts:
-            tool = item.get("tool")
-            if tool not in {None, asked.action.tool}:
-                continue
-            scope = f"principal:{asked.action.principal}" + (f"|tool:{tool}" if tool else "")
-            found.append(Debit(scope, item["limit"], amounts[item["unit"]], item["period"], item["unit"]))
-    return tuple(found)
-
-
-def _debit(item: dict[str, Any]) -> bool:
-    """Whether an obligation says whole what is to be counted."""
-    limit, tool = item.get("limit"), item.get("tool")
-    return (
-        isinstance(item.get("unit"), str)
-        and item.get("period") in (HOUR, DAY)
-        and type(limit) is int
-        and limit >= 0
-        and (tool is None or isinstance(tool, str))
-    )
 
 
 def _parameter_of(place: str, parameters: Mapping[str, Any]) -> str:

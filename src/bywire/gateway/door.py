@@ -5,6 +5,7 @@ The intent is durable before the effect, so a crash leaves a visible open intent
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ from bywire.gateway.provenance import Heard
 from bywire.gateway.sealing import open_parameters
 from bywire.identity.session import TAINTED
 from bywire.identity.trust import TrustRoot
-from bywire.model.action import ActionRequest, CanonicalAction
+from bywire.model.action import ActionRequest
 from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus, Reason
 from bywire.model.errors import ConflictError, EvidenceError
 from bywire.model.gateway_budgets import Budgets
@@ -47,8 +48,8 @@ from bywire.model.operator import OperatorConfig
 from bywire.seal import jcs
 from bywire.seal.keys import SigningKey
 
-OUTSIDE_WINDOW = "approval.outside_window"
 SESSION_CHANGED = "state.session_changed"
+ANY_MOMENT: AbstractContextManager[None] = nullcontext()
 
 
 class Door:
@@ -76,7 +77,9 @@ class Door:
         budgets: Budgets = inputs.NO_BUDGETS,
         budgets_fault: dict[str, str] | None = None,
         inspection: InspectionSettings = DEFAULT_INSPECTION,
+        one_moment: AbstractContextManager[None] = ANY_MOMENT,
     ) -> None:
+        self._one_moment = one_moment
         self._catalogue = catalogue
         self._journal = journal
         self._trust = trust
@@ -88,9 +91,8 @@ class Door:
         self._clock = clock
         self._steps = steps
         self._workspace_key = workspace_key
-        self._log_key = log_key
-        self._pending = Pending(approvals, trust, operator)
-        self._heard = Heard()
+        self._log_key, self._heard = log_key, Heard()
+        self._pending = Pending(approvals, journal, trust, operator)
         self._entrance = Entrance(
             catalogue=catalogue,
             state=state,
@@ -119,9 +121,9 @@ class Door:
 
         Raises EvidenceError (not authenticated), ContractError (malformed call), ConflictError (key reused).
         """
-        asked = self._entrance.ask(token, request)  # 1-3 authenticate, contract, canonical form
-        if asked.contract is not None and asked.contract.read:
-            return self._read(self._decider.judge_read(asked), asked.contract)
+        asked = self._enter(token, request)  # 1-3 authenticate, contract, canonical form; a read is decided, too
+        if isinstance(asked, tuple):
+            return self._read(*asked)
         intended = self._intend(asked, mediated=True)  # 4-7 decided, approved, durable; or an answer
         if isinstance(intended, Outcome):
             return intended
@@ -134,16 +136,15 @@ class Door:
 
         `exact`: the caller can send what it asked for and nothing else, so that a changed action is refused.
         """
-        asked = self._entrance.ask(token, request)
-        permitting.check_permittable(asked.contract)
-        if asked.contract is not None and asked.contract.read:
-            return self._read(self._decider.judge_read(asked), asked.contract, mediated=False, exact=exact)
+        asked = self._enter(token, request)
+        permitting.check_permittable(self._catalogue.find(request.tool))
+        if isinstance(asked, tuple):
+            return self._read(*asked, mediated=False, exact=exact)
         intended = self._intend(asked, mediated=False, exact=exact)
         if isinstance(intended, Outcome):
             return intended
         judged, row = intended
-        raw, action = judged.asked.request.parameters, judged.asked.action
-        return permitting.permit(action, judged.decision, raw, row.key, row.deadline_ms)
+        return permitting.permit(judged.asked, judged.decision, row.key, row.deadline_ms)
 
     def report(self, token: str, intent: str, status: str, result: dict[str, Any] | None) -> Outcome:
         """How a permitted action ended, said once by the principal it was permitted to.
@@ -152,8 +153,8 @@ class Door:
         """
         principal = self._entrance.principal(token)
         row = self._journal.find(intent)
-        kept = self.redacted(result) if result is not None else None
-        outcome = permitting.reported(row, principal, status, kept)
+        kept, counts = self._entrance.kept(result) if result is not None else (None, permitting.NOTHING_REDACTED)
+        outcome = permitting.reported(row, principal, status, kept, counts)
         known = permitting.said_before(row.outcome if row is not None else None, outcome)
         if known is not None or row is None:
             return known or outcome
@@ -162,6 +163,14 @@ class Door:
         # Of two reports at once one stands; the other is logged, and its sender told.
         won = now is None or now.outcome is None or now.outcome.entry == settled.entry
         return settled if won or now is None else permitting.said_before(now.outcome, outcome) or settled
+
+    def _enter(self, token: str, request: ActionRequest) -> Asked | tuple[Judged, Contract]:
+        """Who asks for what. A read is decided at once, on what was in force at one moment."""
+        with self._one_moment:
+            asked = self._entrance.ask(token, request)
+            if asked.contract is None or not asked.contract.read:
+                return asked
+            return self._decider.judge_read(asked), asked.contract
 
     def _intend(
         self, asked: Asked, *, mediated: bool, exact: bool = False, again: bool = False
@@ -173,19 +182,17 @@ class Door:
             return self._repeat(asked, known)
         judged = self._decider.judge(asked)  # 5-6 what was approved; decide: pure
         asked, decision, request = judged.asked, judged.decision, judged.asked.request
-        envelope = records.decision_statement(
-            decision, asked.action, judged.policy_input, asked.key, self._log_key, mediated=mediated
-        )
+        envelope = records.decided(judged, self._log_key, mediated=mediated)
         self._steps.reached("door.decided")
         if decision.effect is Effect.APPROVAL_NEEDED and asked.contract is not None and judged.error is None:
             return self._pend(judged, asked.contract, envelope)
         error = judged.error or (self._unconnected(asked.contract) if mediated else permitting.inexact(asked, exact))
         if decision.effect is not Effect.ALLOW or asked.contract is None or error is not None:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
-            return _outcome(OutcomeStatus.DENIED, asked.action, decision, entry=entry, error=error)
+            return _outcome(OutcomeStatus.DENIED, asked, decision, entry=entry, error=error)
         if request.dry_run:
             entry = self._journal.record("decision", envelope, request.change, asked.now_ms)
-            return _outcome(OutcomeStatus.COMMITTED, asked.action, decision, result={"dry_run": True}, entry=entry)
+            return _outcome(OutcomeStatus.COMMITTED, asked, decision, result={"dry_run": True}, entry=entry)
         unseen = None if asked.contract.exposure_reducing else self._standing.unwitnessed()
         row = (
             Miss("state.witness_overdue", unseen)
@@ -216,11 +223,11 @@ class Door:
             # What would be carried out is another action than the one asked about.
             said["parameters"] = judged.asked.action.parameters
             said["effect"] = str(Effect.SANITIZE if decision.effect is Effect.ALLOW else decision.effect)
-        document = {**said, "decision": msgspec.to_builtins(decision), "action": asked.action.digest}
+        how = records.how(judged.asked.sanitized)
+        decided = {"decision": msgspec.to_builtins(decision), "input": judged.policy_input}
+        document = {**said, **decided, "action": asked.action.digest, **how}
         entry = self._journal.record_document("advised", document, request.change, asked.now_ms)
-        return _outcome(
-            OutcomeStatus.ADVISED, judged.asked.action, decision, result=said, entry=entry, error=judged.error
-        )
+        return _outcome(OutcomeStatus.ADVISED, judged.asked, decision, result=said, entry=entry, error=judged.error)
 
     def carry_out(self, row: IntentRow, raw: dict[str, Any], before: dict[str, Any], grant: Grant | None) -> Outcome:
         """Execute a journalled intent and journal its outcome. Also the last half of recovery."""
@@ -299,7 +306,7 @@ class Door:
                 next_step="use a new key for a new action; the recorded one stands",
             )
         if row.outcome is None:
-            return _outcome(OutcomeStatus.UNKNOWN, asked.action, row.decision)
+            return Outcome(OutcomeStatus.UNKNOWN, row.action_digest, row.decision, sanitized=row.sanitized)
         if asked.contract is not None:
             self._hear(asked, asked.contract)
         return msgspec.structs.replace(row.outcome, replayed=True)
@@ -307,14 +314,15 @@ class Door:
     def _read(self, judged: Judged, contract: Contract, *, mediated: bool = True, exact: bool = False) -> Outcome:
         """A read has no effect: it repeats freely, and its decision shares a later commit."""
         asked, decision = judged.asked, judged.decision
-        document = {"decision": msgspec.to_builtins(decision), "input": judged.policy_input}
+        how = records.how(asked.sanitized)
+        document = {"decision": msgspec.to_builtins(decision), "input": judged.policy_input, **how}
         self._journal.note_read(document, asked.now_ms)
         error = judged.error or (self._unconnected(contract) if mediated else permitting.inexact(asked, exact))
         if decision.effect is not Effect.ALLOW or error is not None:
-            return _outcome(OutcomeStatus.DENIED, asked.action, decision, error=error)
+            return _outcome(OutcomeStatus.DENIED, asked, decision, error=error)
         self._hear(asked, contract)
         if not mediated:
-            return permitting.permit(asked.action, decision, asked.request.parameters, "", 0)
+            return permitting.permit(asked, decision, "", 0)
         outcome = answered(
             asked,
             decision,
@@ -342,21 +350,14 @@ class Door:
         }
 
     def _pend(self, judged: Judged, contract: Contract, envelope: bytes) -> Outcome:
-        asked, decision = judged.asked, judged.decision
-        if asked.request.dry_run:
-            # A person who signed here would have approved the real action.
-            return _outcome(OutcomeStatus.PENDING, asked.action, decision)
-        if judged.grant is not None and {reason.rule for reason in decision.reasons} == {OUTSIDE_WINDOW}:
-            # People have agreed; only the hour is wrong, and asking them again would not change it.
-            return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=judged.grant.id)
+        asked, grant = judged.asked, judged.grant
         repeated = self._heard.repeated(asked.snapshot.session.run, asked.action.parameters)
-        packet, new = self._pending.packet(asked, contract, decision, judged.policy_input, repeated)
-        if not new:
-            return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=packet.id)
-        self._journal.record("decision", envelope, asked.request.change, asked.now_ms)
-        entry = self._approvals.pending(packet)
-        self._steps.reached("door.pending")
-        return _outcome(OutcomeStatus.PENDING, asked.action, decision, approval_id=packet.id, entry=entry)
+        waits = self._pending.ask(
+            asked, contract, judged.decision, judged.policy_input, envelope, grant=grant, repeated=repeated
+        )
+        if waits.approval_id and waits.entry >= 0:
+            self._steps.reached("door.pending")
+        return _outcome(OutcomeStatus.PENDING, asked, waits.decision, approval_id=waits.approval_id, entry=waits.entry)
 
     def _commit(self, judged: Judged, contract: Contract, envelope: bytes, *, mediated: bool) -> IntentRow | Miss:
         asked = judged.asked
@@ -373,7 +374,7 @@ class Door:
         self._journal.record("decision", decided, asked.request.change, asked.now_ms)
         reason = Reason(rule=miss.rule, facts={**miss.facts, **told(miss.rule)}, hard=True)
         late = msgspec.structs.replace(decision, effect=Effect.DENY, reasons=(reason,))
-        outcome = _outcome(OutcomeStatus.DENIED, asked.action, late, error={"code": miss.rule})
+        outcome = _outcome(OutcomeStatus.DENIED, asked, late, error={"code": miss.rule})
         envelope = records.outcome_statement(outcome, asked.key, {"miss": miss.facts}, {}, self._log_key)
         entry = self._journal.record("outcome", envelope, asked.request.change, self._clock.now_ms())
         return msgspec.structs.replace(outcome, entry=entry)
@@ -387,5 +388,6 @@ def _needed_again(asked: Asked, contract: Contract, outcome: Outcome) -> bool:
     return outcome.status is OutcomeStatus.FAILED or (outcome.status is OutcomeStatus.COMMITTED and gone)
 
 
-def _outcome(status: OutcomeStatus, action: CanonicalAction, decision: Decision, **more: Any) -> Outcome:
-    return Outcome(status=status, action_digest=action.digest, decision=decision, **more)
+def _outcome(status: OutcomeStatus, asked: Asked, decision: Decision, **more: Any) -> Outcome:
+    digest, sanitized = asked.action.digest, asked.sanitized
+    return Outcome(status=status, action_digest=digest, decision=decision, sanitized=sanitized, **more)

@@ -1,5 +1,6 @@
 """The policy input, version 1: assembled from named state and verified facts only (RULES 7)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from bywire.approvals.windows import open_window
 from bywire.gateway.asking import Asked
 from bywire.gateway.connected import ACTIONS
 from bywire.gateway.contract import Reversibility
-from bywire.gateway.ports import DAY, Debit, StateSnapshot
+from bywire.gateway.ports import Debit, StateSnapshot
 from bywire.identity.registration import Registration, registration_facts
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import CanonicalAction
@@ -18,12 +19,12 @@ from bywire.model.connected import THOUSANDTHS, Cost
 from bywire.model.gateway_budgets import Budgets
 from bywire.model.operator import OperatorConfig
 from bywire.model.principal import KeyRole
+from bywire.model.windows import DAY, HOUR, PERIOD_MS, next_period_ms
 from bywire.seal import jcs
 
 INPUT_VERSION = 1
 UNKNOWN_CATEGORY = "unknown"
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = PERIOD_MS[HOUR], PERIOD_MS[DAY]
 NO_BUDGETS = Budgets()
 
 
@@ -95,7 +96,8 @@ def debits(
 ) -> tuple[Debit, ...]:
     """Every count that this action would use up.
 
-    By the hour the principal's, the tool's, and the principal's for the tool; by the day what it costs of each budget.
+    By the hour the principal's, the tool's, and the principal's for the tool; what it costs of each budget by the day,
+    and of those by the second and the minute.
     """
     tool, principal = asked.action.tool, asked.action.principal
     own = operator.tool_rates.get(tool, asked.contract.rate_per_hour if asked.contract else 0)
@@ -107,10 +109,10 @@ def debits(
         found.append(Debit(scope=f"tool:{tool}", limit=own))
     if tool in rates:
         found.append(Debit(scope=f"principal:{principal}|tool:{tool}", limit=rates[tool]))
-    return (*found, *_daily(asked, budgets))
+    return (*found, *_budgeted(asked, budgets))
 
 
-def _daily(asked: Asked, budgets: Budgets) -> tuple[Debit, ...]:
+def _budgeted(asked: Asked, budgets: Budgets) -> tuple[Debit, ...]:
     action, amounts = asked.action, {cost.unit: cost.amount for cost in charged(asked)}
     scopes = {
         action.principal: f"principal:{action.principal}",
@@ -118,15 +120,17 @@ def _daily(asked: Asked, budgets: Budgets) -> tuple[Debit, ...]:
         f"tool:{action.tool}": f"tool:{action.tool}",
         f"environment:{action.environment}": f"environment:{action.environment}",
     }
+    daily = ((budget.scope, budget.per_day, DAY, budget.unit) for budget in budgets.budgets)
+    short = ((window.scope, window.limit, window.period, window.unit) for window in budgets.windows)
     return tuple(
-        Debit(scopes[budget.scope], budget.per_day, amounts[budget.unit], DAY, budget.unit)
-        for budget in budgets.budgets
-        if budget.scope in scopes and budget.unit in amounts
+        Debit(scopes[scope], limit, amounts[unit], period, unit)
+        for scope, limit, period, unit in (*daily, *short)
+        if scope in scopes and unit in amounts
     )
 
 
 def state_facts(
-    asked: Asked, operator: OperatorConfig, limits: list[dict[str, Any]], usage: tuple[dict[str, Any], ...] = ()
+    asked: Asked, operator: OperatorConfig, limits: Sequence[dict[str, Any]] = (), usage: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """Named state: stop, freeze, windows, bundle, counts, session integrity, what the target says."""
     snapshot, now_ms = asked.snapshot, asked.now_ms
@@ -140,11 +144,17 @@ def state_facts(
         "incident_mode": snapshot.incident_mode,
         "bundle_digest": snapshot.bundle_digest,
         "session": {"integrity": snapshot.session.integrity},
-        "budget": {"observed": spent, "limit": operator.limits.actions_per_hour},
-        "limits": limits,
+        "budget": _budget(spent, operator.limits.actions_per_hour, now_ms),
+        "limits": list(limits),
         "usage": list(usage),
         "target": asked.target,
     }
+
+
+def _budget(spent: int, limit: int, now_ms: int) -> dict[str, Any]:
+    """The count of the hour; with the hour's end once nothing is left."""
+    told = {"observed": spent, "limit": limit}
+    return told if spent < limit else {**told, "frees_at_ms": next_period_ms(HOUR, now_ms)}
 
 
 def grant_input(

@@ -5,6 +5,7 @@ search over all strings together tells that an ordinary call holds nothing; only
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -162,9 +163,12 @@ def inspect(
     return _gravest(walk.findings)
 
 
-def mask(value: Any, settings: InspectionSettings) -> Any:
-    """`value` with every secret and every piece of pii or phi replaced by `[kind]`; its shape stays as it was."""
-    return masked(value, detector(settings))
+def mask(value: Any, settings: InspectionSettings, counts: Counter[str] | None = None) -> Any:
+    """`value` with every secret and every piece of pii or phi replaced by `[kind]`; its shape stays as it was.
+
+    What was replaced is added to `counts`.
+    """
+    return masked(value, detector(settings), counts)
 
 
 class _Reader:

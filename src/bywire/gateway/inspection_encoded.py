@@ -50,6 +50,11 @@ _DIGEST_LABEL = re.compile(rb"(?i)(?:sha(?:1|224|256|384|512)|md5|blake[23]b?|h1
 # RFC 3986, 2.3: what an encoder has no reason to touch.
 _NEEDLESS = re.compile(rb"%(?:2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 _TWICE = re.compile(rb"%25[0-9A-Fa-f]{2}")
+# A line end that only the next program writes, and behind it what would be a header of its own (CWE-93).
+_BROKEN_LINE = re.compile(
+    rb"(?i)%0[ad](?:[ \t]|%20)*(?:bcc|cc|to|from|subject|host|cookie|location|authorization"
+    rb"|[a-z]{1,24}(?:-[a-z]{1,24}){1,4})(?:%20)?(?::|%3a)"
+)
 _WRITTEN = re.compile(rb"\\+(?:u00[2-7][0-9A-Fa-f]|x[0-9A-Fa-f]{2})|&#(?:[xX][0-9A-Fa-f]{1,6}|[0-9]{1,7});")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 # Characters that are not drawn, between ASCII ones (beside others they shape a script or an emoji), or that turn text.
@@ -86,7 +91,8 @@ def payloads(text: bytes, bytes_max: int) -> Iterator[Payload]:
 
 
 def _percent(text: bytes) -> Payload:
-    kinds = [name for name, form in (("percent", _NEEDLESS), ("double_percent", _TWICE)) if form.search(text)]
+    forms = (("percent", _NEEDLESS), ("double_percent", _TWICE), ("line_break", _BROKEN_LINE))
+    kinds = [name for name, form in forms if form.search(text)]
     return Payload(tuple(kinds), certain=True, inside=views.plain(text))
 
 

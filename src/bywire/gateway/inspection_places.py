@@ -35,8 +35,9 @@ _KINDS = {
     AddressClass.LOOPBACK: LOOPBACK,
 }
 _SYSTEM_PATH = (
-    r"/etc/(?:passwd|shadow|sudoers|ssh|kubernetes)|/proc/(?:self|[0-9]{1,8})/|/root/|\.ssh/(?:id_|authorized_keys|config)"
+    r"/etc/(?:passwd|g?shadow|sudoers|ssh|kubernetes)|/proc/(?:self|[0-9]{1,8})/|/root/|\.ssh/(?:id_|authorized_keys|config)"
     r"|/var/run/(?:secrets|docker\.sock)|/run/(?:secrets|docker\.sock|containerd)|\.aws/credentials|\.kube/config|\.docker/config"
+    r"|\.gnupg/|\.config/(?:gcloud|gh/hosts\.yml)|\.azure/|\.vault-token|\.pgpass"
     r"|\.git-credentials|\.netrc|\.npmrc|\.pypirc|/dev/(?:tcp|udp|mem|sd[a-z])|(?i:c:\\windows\\system32)"
 )
 _TRAVERSAL = r"(?m:(?:^|[^.A-Za-z0-9_])\.{2,4}[\\/;]|[\\/]\.\.(?:$|[\x00\"'\s?#])|^\.\.$)"

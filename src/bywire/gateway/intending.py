@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from bywire.gateway.asking import Asked
 from bywire.gateway.contract import Contract
 from bywire.gateway.deciding import Judged
@@ -71,6 +73,7 @@ def _kept(asked: Asked, grant_id: str, workspace_key: bytes, *, mediated: bool) 
         "session": asked.snapshot.session.id,
         "grant": grant_id,
         **({} if mediated else {"mediated": False}),
+        **({"sanitized": msgspec.to_builtins(asked.sanitized)} if asked.sanitized else {}),
     }
     # What its caller carries out is never sent again from here.
     if not secret or not mediated:

@@ -19,6 +19,14 @@ _TOLD = {
         "a count of actions for the hour is used up",
         "wait for the next hour, or raise the limit it names",
     ),
+    "state.second_budget_spent": (
+        "what may be done in a second is used up",
+        "send it again after `retry.after_seconds`, or have the operator raise the limit it names",
+    ),
+    "state.minute_budget_spent": (
+        "what may be done in a minute is used up",
+        "send it again after `retry.after_seconds`, or have the operator raise the limit it names",
+    ),
     "state.hour_budget_spent": (
         "what may be spent in an hour is used up",
         "wait for the next hour, or raise the budget it names",

@@ -38,6 +38,10 @@ _TAKE = _words(
     "read open cat send sending include including pass passing provide upload copy append forward exfiltrate dump put"
     " paste insert leak"
 )
+_SEND = _words(
+    "send sending sent forward forwarding forwarded post posting posted upload uploading append appending copy copying"
+    " email mail report leak exfiltrate share"
+)
 _PLACE = _words("parameter parameters argument arguments field sidenote context note")
 
 _RULES = (
@@ -105,6 +109,22 @@ _RULES = (
     ),
     _Rule("asks_for_secrets", (_TAKE, _words("conversation chat"), _words("history")), (6, 1)),
     _Rule("asks_for_secrets", (_words("sidenote"),), ()),
+    _Rule(
+        "sends_elsewhere",
+        (
+            _words("also additionally always every each whenever before then"),
+            _SEND,
+            _words("to"),
+            _words("http https ftp ws wss www"),
+        ),
+        (10, 14, 1),
+    ),
+    _Rule("sends_elsewhere", (_words("before"), _words("answering responding replying"), _SEND), (1, 4)),
+    _Rule(
+        "orders_other_tools",
+        (_words("prefer"), _words("this"), _words("tool"), _words("for"), _words("all every any anything")),
+        (1, 1, 1, 1),
+    ),
 )
 _MARKUP = (
     ("hidden_markup", re.compile(r"<!--")),
@@ -132,6 +152,10 @@ _MARKUP = (
 )  # fmt: skip
 
 
+# Units, written with a letter that Greek lends.
+_UNITS = frozenset({"\u03bcs", "\u03bcm", "\u03bcg", "\u03bcl", "\u03bca", "\u03bcv", "\u03bcw"})
+
+
 def told_to_model(text: str) -> Iterator[tuple[str, str]]:
     """(kind, the words or characters that say so), at most one for each rule."""
     for kind, pattern in _MARKUP:
@@ -143,7 +167,7 @@ def told_to_model(text: str) -> Iterator[tuple[str, str]]:
         found = _found(rule, words)
         if found:
             yield rule.kind, found
-    mixed = next((word for word in words if not word.isascii() and _is_mixed(word)), "")
+    mixed = next((word for word in words if not word.isascii() and word not in _UNITS and _is_mixed(word)), "")
     if mixed:
         yield "mixed_scripts", mixed
 

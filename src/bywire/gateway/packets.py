@@ -72,6 +72,12 @@ def build_packet(
     )
 
 
+def renamed(packet: Packet, other: Packet) -> Packet:
+    """`packet` under a name that `other` does not have: asked in the same millisecond, they would share one."""
+    bound = packet_id(packet.action_digest, packet.evidence_digest, other.digest, packet.requested_at_ms)
+    return msgspec.structs.replace(packet, id=bound)
+
+
 def superseding(packet: Packet, previous: Grant, *, revoked: bool = False) -> Packet:
     """`packet` with what the last verdict on it said and what changed since, under a name of its own."""
     changed = differences(previous.packet, packet)
@@ -80,8 +86,7 @@ def superseding(packet: Packet, previous: Grant, *, revoked: bool = False) -> Pa
     if revoked:
         changed = (f"{previous.id}, an approval of this by {previous.approver}, was revoked", *changed)
     return msgspec.structs.replace(
-        packet,
-        id=packet_id(packet.action_digest, packet.evidence_digest, previous.packet.digest, packet.requested_at_ms),
+        renamed(packet, previous.packet),
         supersedes=previous.id,
         contrary=(*(changed or ("the approval expired or was used up",)), *packet.contrary),
     )

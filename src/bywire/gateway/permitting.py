@@ -4,6 +4,8 @@ A permit is decided, approved, charged and journalled as any call is. It stays u
 it ended, or a person settles it; nothing here ever sends it again.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,7 +13,6 @@ import msgspec
 from bywire.gateway.asking import Asked
 from bywire.gateway.contract import Contract, ContractError
 from bywire.gateway.ports import IntentRow
-from bywire.model.action import CanonicalAction
 from bywire.model.decision import Decision, Outcome, OutcomeStatus
 from bywire.model.errors import ConflictError
 
@@ -20,6 +21,7 @@ REPORTED = {
     "failed": OutcomeStatus.FAILED,
     "unknown": OutcomeStatus.UNKNOWN,
 }
+NOTHING_REDACTED: Mapping[str, int] = MappingProxyType({})
 _ENDED = frozenset({OutcomeStatus.COMMITTED, OutcomeStatus.FAILED})
 
 
@@ -33,14 +35,15 @@ def check_permittable(contract: Contract | None) -> None:
         )
 
 
-def permit(
-    action: CanonicalAction, decision: Decision, parameters: dict[str, Any], intent: str, deadline_ms: int
-) -> Outcome:
-    """The permit; `parameters` are those to use, after the policy replaced or masked what it wanted to."""
+def permit(asked: Asked, decision: Decision, intent: str, deadline_ms: int) -> Outcome:
+    """The permit; its parameters are those to use, after the policy replaced or masked what it wanted to."""
+    parameters = asked.request.parameters
     said = {"permitted": True, "intent": intent, "deadline_ms": deadline_ms, "parameters": parameters}
     # A read leaves nothing open: there is nothing to report.
     status = OutcomeStatus.UNKNOWN if intent else OutcomeStatus.COMMITTED
-    return Outcome(status=status, action_digest=action.digest, decision=decision, result=said)
+    return Outcome(
+        status=status, action_digest=asked.action.digest, decision=decision, result=said, sanitized=asked.sanitized
+    )
 
 
 def inexact(asked: Asked, wanted: bool) -> dict[str, str] | None:
@@ -54,8 +57,14 @@ def inexact(asked: Asked, wanted: bool) -> dict[str, str] | None:
     }
 
 
-def reported(row: IntentRow | None, principal: str, status: str, result: dict[str, Any] | None) -> Outcome:
-    """The outcome that a report says.
+def reported(
+    row: IntentRow | None,
+    principal: str,
+    status: str,
+    result: dict[str, Any] | None,
+    counts: Mapping[str, int] = NOTHING_REDACTED,
+) -> Outcome:
+    """The outcome that a report says; `counts` is what was taken out of its result.
 
     Raises ContractError `intent_unknown` (also for what was permitted to somebody else: nobody learns which it is),
     `contract_violated` for a status that is none.
@@ -74,7 +83,13 @@ def reported(row: IntentRow | None, principal: str, status: str, result: dict[st
             "next_step": "ask again with another key" if status == "failed" else "bywire reconcile settle",
         }
     return Outcome(
-        status=REPORTED[status], action_digest=row.action_digest, decision=row.decision, result=result, error=error
+        status=REPORTED[status],
+        action_digest=row.action_digest,
+        decision=row.decision,
+        result=result,
+        error=error,
+        sanitized=row.sanitized,
+        redacted=dict(counts),
     )
 
 

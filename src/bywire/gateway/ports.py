@@ -1,5 +1,6 @@
 """What the door needs from outside. Adapters implement these; wiring joins them."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -9,7 +10,8 @@ from bywire.approvals.packet import Packet
 from bywire.identity.registration import Registration
 from bywire.identity.session import Session
 from bywire.model.connected import Cost
-from bywire.model.decision import Decision, Outcome
+from bywire.model.decision import Decision, Outcome, Sanitized
+from bywire.model.windows import HOUR
 
 
 class StateSnapshot(msgspec.Struct, frozen=True):
@@ -28,9 +30,6 @@ class StateSnapshot(msgspec.Struct, frozen=True):
     budget_used: int = 0
 
 
-HOUR, DAY = "hour", "day"
-
-
 class Debit(msgspec.Struct, frozen=True):
     """What an effect uses up: `amount` of at most `limit` in the `period`, for whoever or whatever `scope` names.
 
@@ -47,6 +46,19 @@ class Debit(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """What it is called where people read it."""
         return f"{self.scope}: thousandths of {self.unit} a {self.period}" if self.unit else self.scope
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What a scope used in the second or minute (`period`) that ends now, in thousandths of `unit`.
+
+    At `frees_at_ms` the oldest of it no longer counts.
+    """
+
+    scope: str
+    unit: str
+    period: str
+    observed: int
+    frees_at_ms: int
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -107,6 +119,14 @@ class IntentRow(msgspec.Struct, frozen=True):
         """Whether this door carries it out; otherwise its caller does, and reports."""
         return self.request.get("mediated") is not False
 
+    @property
+    def sanitized(self) -> Sanitized | None:
+        """What the policy had changed to make it this action; a row that says it wrongly says nothing."""
+        try:
+            return msgspec.convert(self.request.get("sanitized"), Sanitized | None)
+        except msgspec.ValidationError:
+            return None
+
 
 # A miss that is none: the same call was journalled by somebody else in the meantime.
 INTENT_EXISTS = "intent.exists"
@@ -125,10 +145,20 @@ class Journal(Protocol):
     def find(self, key: str) -> IntentRow | None: ...
     def commit_intent(self, intent: Intent) -> IntentRow | Miss: ...
     def settle(self, key: str, outcome: Outcome, envelope: bytes, now_ms: int) -> int: ...
-    def record(self, kind: str, envelope: bytes, change: str, now_ms: int) -> int: ...
+    def record(self, kind: str, envelope: bytes, change: str, now_ms: int, about: str = "") -> int:
+        """Append a statement; `about` is the request for approval that a decision leads to."""
+        ...
+
     def record_document(self, kind: str, document: dict[str, Any], change: str, now_ms: int) -> int: ...
     def note_read(self, document: dict[str, Any], now_ms: int) -> None: ...
-    def open_intents(self) -> tuple[IntentRow, ...]: ...
+    def recoverable_intents(self) -> tuple[IntentRow, ...]:
+        """Open intents that this door carries out itself, oldest first."""
+        ...
+
+    def decision_on(self, approval_id: str) -> Decision | None:
+        """What was decided and recorded last on what this request for approval asks."""
+        ...
+
     def decision_of(self, key: str) -> tuple[int, bytes] | None:
         """(ledger index, envelope) of the decision that an intent was committed with."""
         ...
@@ -162,6 +192,10 @@ class NamedState(Protocol):
 
     def spent(self, scope: str, unit: str, period: str, at: int) -> int:
         """What a scope cost in `unit` in an hour or on a day, number `at` since the epoch, in thousandths."""
+        ...
+
+    def recent(self, scopes: Sequence[str], now_ms: int) -> tuple[Counted, ...]:
+        """What these scopes used in the last second and the last minute, where any of it is counted."""
         ...
 
     def taint(self, session_id: str) -> None:

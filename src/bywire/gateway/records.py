@@ -7,10 +7,11 @@ import msgspec
 from bywire.gateway.canonical import action_json
 from bywire.gateway.condition import unmet
 from bywire.gateway.contract import Contract
+from bywire.gateway.deciding import Judged
 from bywire.gateway.ports import IntentRow
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import CanonicalAction
-from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus
+from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus, Sanitized
 from bywire.model.errors import EvidenceError
 from bywire.model.principal import KeyRole
 from bywire.model.statement import DECISION, OUTCOME, Statement, subject
@@ -28,10 +29,11 @@ def decision_statement(
     key: SigningKey,
     *,
     mediated: bool = True,
+    sanitized: Sanitized | None = None,
 ) -> bytes:
     """The decision with the whole input it was made on, so that anyone can make it again, and the key it is for.
 
-    `mediated` False: its caller carries it out, and no recovery ever does.
+    `mediated` False: its caller carries it out, and no recovery ever does. `sanitized`: how it became this action.
     """
     predicate = {
         "decision": msgspec.to_builtins(decision),
@@ -39,6 +41,7 @@ def decision_statement(
         "input": policy_input,
         "intent": intent_key,
         **({} if mediated else {"mediated": False}),
+        **how(sanitized),
     }
     return sign_statement(
         Statement(
@@ -46,6 +49,25 @@ def decision_statement(
         ),
         key,
     )
+
+
+def decided(judged: Judged, key: SigningKey, *, mediated: bool) -> bytes:
+    """As `decision_statement`, of a call that was judged."""
+    asked = judged.asked
+    return decision_statement(
+        judged.decision,
+        asked.action,
+        judged.policy_input,
+        asked.key,
+        key,
+        mediated=mediated,
+        sanitized=asked.sanitized,
+    )
+
+
+def how(sanitized: Sanitized | None) -> dict[str, Any]:
+    """The part of a recorded decision that says of which action this one was made; empty for one as it was asked."""
+    return {} if sanitized is None else {"sanitized": msgspec.to_builtins(sanitized)}
 
 
 def was_decided(row: IntentRow, found: tuple[int, bytes] | None, trust: TrustRoot) -> bool:
@@ -120,6 +142,7 @@ def outcome_statement(
         "unverified": list(outcome.unverified),
         "observed": observed,
         "approval": approval,
+        **({"redacted": outcome.redacted} if outcome.redacted else {}),
     }
     return sign_statement(
         Statement(subject=(subject("action", outcome.action_digest),), predicateType=OUTCOME, predicate=predicate),

@@ -8,6 +8,7 @@ for a secret. What is looked for, and how, is in `sensitive.py`.
 import hashlib
 import hmac
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,13 +46,20 @@ class Redactor:
 
     def canonical(self, value: Any) -> Any:
         """`value` with everything sensitive replaced; object keys are redacted too."""
-        parts: list[str] = []
-        copy = _copy(value, parts)
-        return copy if not _may_hold(parts, self._detector) else self._value(value)
+        return self.counted(value)[0]
 
-    def display(self, text: str) -> str:
-        """`text` for people: what is sensitive is shown as `[type]`. Doing it again changes nothing."""
-        return redacted_text(text, self._detector)
+    def counted(self, value: Any) -> tuple[Any, Counter[str]]:
+        """(the canonical value, how many of each kind were replaced in it)."""
+        parts: list[str] = []
+        copy, counts = _copy(value, parts), Counter[str]()
+        return copy if not _may_hold(parts, self._detector) else self._value(value, counts), counts
+
+    def display(self, text: str, counts: Counter[str] | None = None) -> str:
+        """`text` for people: what is sensitive is shown as `[type]`. Doing it again changes nothing.
+
+        What was replaced is added to `counts`.
+        """
+        return redacted_text(text, self._detector, counts)
 
     def shown(self, value: Any) -> Any:
         """`value` in its own shape for answers, spans and logs, with names of internal hosts replaced as well."""
@@ -72,20 +80,23 @@ class Redactor:
                 hits = self._detector.find(data, across_lines=True)
                 yield from (hit for hit in hits if hit.family is FindingClass.SECRET)
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, counts: Counter[str]) -> Any:
         if isinstance(value, str):
-            return self._string(value)
+            return self._string(value, counts)
         if isinstance(value, dict):
             named = carries_named_secret(value)
-            plain = {self._name(str(key)): self._named(str(key), value[key], named=key == named) for key in value}
+            plain = {
+                self._name(str(key), counts): self._named(str(key), value[key], counts, named=key == named)
+                for key in value
+            }
             return {"literal": plain} if value.keys() in (_REDACTED, _LITERAL) else plain
         if isinstance(value, list | tuple):
-            return [self._value(item) for item in value]
+            return [self._value(item, counts) for item in value]
         if is_card_number(value):
-            return self._replaced("payment_card", str(value))
+            return self._replaced("payment_card", str(value), counts)
         return value
 
-    def _string(self, text: str) -> Any:
+    def _string(self, text: str, counts: Counter[str]) -> Any:
         data = encoded(text)
         hits = self._detector.find(data, across_lines=True) if self._detector.may_hold(data) else []
         if not hits:
@@ -93,7 +104,8 @@ class Redactor:
         left, _ = marked(data, hits)
         if self._detector.find(left, across_lines=True):
             # A mark completed something beside it. What belongs to what cannot be told, so nothing of it is kept.
-            return self._replaced(hits[0].kind, text)
+            return self._replaced(hits[0].kind, text, counts)
+        counts.update(hit.kind for hit in hits)
         found = [{"type": hit.kind, "hmac": self._mac(data[hit.start : hit.end])} for hit in hits]
         if any(mark in self._detector.kinds for mark in _MARK.findall(text)):
             # Which of the marks stand for secrets is part of the text: two texts must not share one form.
@@ -104,68 +116,83 @@ class Redactor:
             }
         return {"text": decoded(left), "secrets": found}
 
-    def _named(self, key: str, value: Any, *, named: bool) -> Any:
+    def _named(self, key: str, value: Any, counts: Counter[str], *, named: bool) -> Any:
         """A value whose key calls it a secret is one, whatever it looks like; so is each of a list."""
         if named or is_named_secret(key, value):
-            return self._replaced(NAMED_SECRET, value)
+            return self._replaced(NAMED_SECRET, value, counts)
         if isinstance(value, list | tuple) and _SECRET_KEY.search(key):
-            return [self._named(key, item, named=False) for item in value]
-        return self._value(value)
+            return [self._named(key, item, counts, named=False) for item in value]
+        return self._value(value, counts)
 
-    def _name(self, key: str) -> str:
+    def _name(self, key: str, counts: Counter[str]) -> str:
         """An object's key: still a string, and two secrets are still two keys."""
         data = encoded(key)
         hits = self._detector.find(data, across_lines=True) if self._detector.may_hold(data) else []
         if not hits:
             return key
+        counts.update(hit.kind for hit in hits)
         kinds = [Hit(*hit[:2], f"{hit.kind}:{self._mac(data[hit.start : hit.end])}", *hit[3:]) for hit in hits]
         return decoded(marked(data, kinds)[0])
 
-    def _replaced(self, kind: str, text: str) -> dict[str, Any]:
+    def _replaced(self, kind: str, text: str, counts: Counter[str]) -> dict[str, Any]:
+        counts[kind] += 1
         return {"text": f"[{kind}]", "secrets": [{"type": kind, "hmac": self._mac(encoded(text))}]}
 
     def _mac(self, secret: bytes) -> str:
         return hmac.new(self._key, b"secret\x00" + secret, hashlib.sha256).hexdigest()
 
 
-def masked(value: Any, search: Detector) -> Any:
-    """`value` in its own shape, with `[kind]` for what is sensitive. Doing it again changes nothing."""
+def masked(value: Any, search: Detector, counts: Counter[str] | None = None) -> Any:
+    """`value` in its own shape, with `[kind]` for what is sensitive. Doing it again changes nothing.
+
+    What was replaced is added to `counts`.
+    """
     parts: list[str] = []
     copy = _copy(value, parts, as_it_is=True)
-    return copy if not _may_hold(parts, search) else _masked(value, search)
+    counts = Counter() if counts is None else counts
+    return copy if not _may_hold(parts, search) else _masked(value, search, counts)
 
 
-def _masked(value: Any, search: Detector) -> Any:
+def _masked(value: Any, search: Detector, counts: Counter[str]) -> Any:
     if isinstance(value, str):
-        return redacted_text(value, search)
+        return redacted_text(value, search, counts)
     if isinstance(value, dict):
         named = carries_named_secret(value)
         found: dict[str, Any] = {}
         for key, item in value.items():
-            text = redacted_text(str(key), search)
+            text = redacted_text(str(key), search, counts)
             name, count = text, 1
             while name in found:
                 count += 1
                 name = f"{text}#{count}"
-            found[name] = _masked_named(str(key), item, search, named=key == named)
+            found[name] = _masked_named(str(key), item, search, counts, named=key == named)
         return found
     if isinstance(value, list | tuple):
-        return [_masked(item, search) for item in value]
-    return "[payment_card]" if is_card_number(value) else value
+        return [_masked(item, search, counts) for item in value]
+    if is_card_number(value):
+        counts["payment_card"] += 1
+        return "[payment_card]"
+    return value
 
 
-def _masked_named(key: str, value: Any, search: Detector, *, named: bool) -> Any:
+def _masked_named(key: str, value: Any, search: Detector, counts: Counter[str], *, named: bool) -> Any:
     if named or is_named_secret(key, value):
+        counts[NAMED_SECRET] += 1
         return f"[{NAMED_SECRET}]"
     if isinstance(value, list | tuple) and _SECRET_KEY.search(key):
-        return [_masked_named(key, item, search, named=False) for item in value]
-    return _masked(value, search)
+        return [_masked_named(key, item, search, counts, named=False) for item in value]
+    return _masked(value, search, counts)
 
 
-def redacted_text(text: str, search: Detector) -> str:
-    """`text` with `[kind]` for what is sensitive, broken lines joined to look."""
+def redacted_text(text: str, search: Detector, counts: Counter[str] | None = None) -> str:
+    """`text` with `[kind]` for what is sensitive, broken lines joined to look; what was replaced goes to `counts`."""
     data = encoded(text)
-    return decoded(search.redacted(data, across_lines=True)[0]) if search.may_hold(data) else text
+    if not search.may_hold(data):
+        return text
+    left, found = search.redacted(data, across_lines=True)
+    if counts is not None:
+        counts.update(found)
+    return decoded(left)
 
 
 def strings(value: Any) -> Iterator[str]:

@@ -29,7 +29,6 @@ _BY_FORM = (
         rf"-----BEGIN {_KEY_NAME}-----(?:[^-]|-{{1,4}}[^-])*(?:-----END {_KEY_NAME}-----)?",
     ),
     ("age_key", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
-    ("aws_key", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"),
     ("gcp_key", r"AIza[A-Za-z0-9_-]{35}"),
     ("gcp_token", r"ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}"),
     ("azure_secret", r"[78]Q~[A-Za-z0-9_~.-]{31,}"),
@@ -68,6 +67,8 @@ _BY_FORM = (
     ("connection_string", r"(?i:;\s{0,4}pwd\s{0,4}=\s{0,4})[^;\"'\s]{1,256}"),
     ("url_credential", r"://[^\s/:@]*:[^\s/@]+@"),
 )
+_AWS_ID, _AWS_SECRET = 20, 40
+_SECRET_BESIDE = re.compile(rb"[A-Za-z0-9+/]{40,}\Z")
 _PROSE = re.compile(rb"[a-z]{1,19}\Z")
 # A word that says that there is no value, or what stands for one: a variable, a template, a mark.
 _SOURCE = re.compile(
@@ -95,6 +96,15 @@ _REFERENCE = re.compile(
 _NAME_THEN = re.compile(rb"[\\\"']*\s*(?:=>|:=|[=:]|\bis:?\s|\s)\s*[\\\"']*")
 _DIGIT = re.compile(rb"[0-9]")
 _ASSIGNED_NAME = re.compile(rb"-{0,2}[A-Za-z0-9_-]+")
+
+
+def _aws_key(text: bytes, start: int, end: int) -> tuple[int, int, bool]:
+    """A key's id, with the secret that stands beside it: forty characters that nobody wrote."""
+    beside = _SECRET_BESIDE.search(text, start + _AWS_ID + 1, end)
+    value = beside[0] if beside is not None else b""
+    value = value.removeprefix(b"/") if len(value) > _AWS_SECRET else value
+    is_secret = len(value) == _AWS_SECRET and not value.islower() and is_random(value.decode())
+    return start, end if is_secret else start + _AWS_ID, True
 
 
 def _model_key(text: bytes, start: int, end: int) -> tuple[int, int, bool] | None:
@@ -165,6 +175,13 @@ def is_secret_value(key: str, value: str) -> bool:
 
 
 SECRETS = (
+    Kind(
+        "aws_key",
+        FindingClass.SECRET,
+        r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"
+        rf"(?:[ \t\"',;:|/=&\\-]{{1,8}}[A-Za-z0-9+/]{{{_AWS_SECRET},{_AWS_SECRET + 1}}})?",
+        _aws_key,
+    ),
     *secrets(_BY_FORM, by_form),
     Kind("jwt", FindingClass.SECRET, r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)*", _token),
     Kind("model_key", FindingClass.SECRET, r"(?:\b|_)sk-[a-z_-]*(?:[0-9A-Z]|[a-z]{16})[A-Za-z0-9_-]*", _model_key),

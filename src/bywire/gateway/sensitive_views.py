@@ -20,6 +20,9 @@ STRANGE = either(
         r"\xe2(?:\x80[\x8b-\x8f\xaa-\xae]|\x81[\xa0-\xaf]|\x92[\xb6-\xbf]|\x93[\x80-\xaa])",
         r"\xc2\xad|\xcd\x8f|\xe1\xa0\x8e|\xe3\x85\xa4",
         r"\xf0\x9d[\x90-\x9f]|\xf3\xa0[\x80-\x87]",
+        # Digits in circles, raised and lowered ones that are more than an exponent, and dots between what is no prose.
+        r"\xe2\x91[\xa0-\xa8]|(?:\xc2[\xb2\xb3\xb9]|\xe2\x81[\xb0\xb4-\xb9]|\xe2\x82[\x80-\x89]){2}",
+        r"[0-9A-Za-z](?:\xe3\x80\x82|\xef\xbd\xa1)[0-9A-Za-z]",
     )
 )
 _STRANGE = Pattern(STRANGE)
@@ -30,6 +33,12 @@ _DRAWN_ALIKE = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
     **{0x24B6 + index: ord("A") + index for index in range(26)},
     **{0x24D0 + index: ord("a") + index for index in range(26)},
+    **{0x2460 + index: ord("1") + index for index in range(9)},
+    **{0x2080 + index: ord("0") + index for index in range(10)},
+    **{code: ord("0") + digit for digit, code in enumerate((0x2070, 0xB9, 0xB2, 0xB3, *range(0x2074, 0x207A)))},
+    0x24EA: ord("0"),
+    # What a resolver takes for a dot (RFC 3490, 3.1; fullwidth is above).
+    **dict.fromkeys((0x3002, 0xFF61), ord(".")),
     # Mathematical letters: thirteen alphabets of capitals and small letters, then five rows of digits.
     **{0x1D400 + index: ord("A" if index % 52 < 26 else "a") + index % 26 for index in range(13 * 52)},
     **{0x1D7CE + index: ord("0") + index % 10 for index in range(50)},

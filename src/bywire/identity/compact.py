@@ -8,6 +8,9 @@ import binascii
 import json
 from typing import Any, NamedTuple, NoReturn
 
+from bywire.model.errors import EvidenceError
+
+MALFORMED = "token_malformed"
 Members = dict[str, Any]
 
 
@@ -22,6 +25,35 @@ class Compact(NamedTuple):
     def signed(self) -> bytes:
         """What the signature covers."""
         return f"{self.header}.{self.claims}".encode()
+
+
+class Reading(NamedTuple):
+    """How one kind of token is read and refused: what it is called, how long it may be, what its bearer does next.
+
+    Each of these raises EvidenceError `token_malformed`.
+    """
+
+    name: str
+    bytes_max: int
+    next_step: str
+
+    def refused(self, code: str, why: str) -> EvidenceError:
+        """The error for such a token."""
+        return EvidenceError(f"{self.name} is refused: {why}", code=code, next_step=self.next_step)
+
+    def parts(self, token: str) -> Compact:
+        """Its three parts."""
+        try:
+            return split(token, self.bytes_max)
+        except ValueError as error:
+            raise self.refused(MALFORMED, str(error)) from error
+
+    def raw(self, part: str) -> bytes:
+        """The bytes of a part."""
+        try:
+            return decoded(part)
+        except ValueError as error:
+            raise self.refused(MALFORMED, str(error)) from error
 
 
 def split(token: str, bytes_max: int) -> Compact:

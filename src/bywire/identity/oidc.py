@@ -10,7 +10,6 @@ import msgspec
 
 from bywire.identity import compact
 from bywire.identity.oidc_keys import KEY_ID_CHARS_MAX, IssuerKeys
-from bywire.model.errors import EvidenceError
 from bywire.model.gateway_issuers import Issuer
 
 SUBJECT_TOKEN_BYTES_MAX = 16_384
@@ -23,7 +22,11 @@ JWT, ID_TOKEN, ACCESS_TOKEN = (
 _HEADER = frozenset({"alg", "kid", "typ"})
 _THUMBPRINTS = frozenset({"x5t", "x5t#S256"})
 _SECONDS_MAX = 2**40
-_NEXT = "request a new token from its issuer, for this audience, and exchange that one"
+_TOKEN = compact.Reading(
+    "the subject token",
+    SUBJECT_TOKEN_BYTES_MAX,
+    "request a new token from its issuer, for this audience, and exchange that one",
+)
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -43,10 +46,10 @@ def key_asked_for(token: str) -> tuple[str, str]:
 
     Raises EvidenceError `token_malformed`, `token_header`, `token_issuer`.
     """
-    parts = _parts(token)
+    parts = _TOKEN.parts(token)
     issuer = _members(parts.claims).get("iss")
     if not isinstance(issuer, str) or not 0 < len(issuer) <= CLAIM_CHARS_MAX:
-        raise _refused("token_issuer", "it names no issuer")
+        raise _TOKEN.refused("token_issuer", "it names no issuer")
     return issuer, _key_id(_header(parts))
 
 
@@ -62,53 +65,53 @@ def verify_subject(
     Raises EvidenceError `token_malformed`, `token_header`, `token_key`, `token_signature`, `token_issuer`,
     `token_audience`, `token_subject`, `token_lifetime`, `token_expired`, `token_early`, `token_old`.
     """
-    parts = _parts(token)
+    parts = _TOKEN.parts(token)
     header = _header(parts)
     key_id = _key_id(header)
     if header.get("alg") not in issuer.algorithms:
-        raise _refused("token_header", f"this issuer signs with {', '.join(issuer.algorithms)}")
+        raise _TOKEN.refused("token_header", f"this issuer signs with {', '.join(issuer.algorithms)}")
     _check_type(header, issuer, token_type)
     if key_id in keys.ambiguous:
-        raise _refused("token_key", "two keys of the issuer have its key id")
+        raise _TOKEN.refused("token_key", "two keys of the issuer have its key id")
     key = keys.find(key_id)
     if key is None or key.algorithm != header["alg"]:
-        raise _refused("token_key", "the issuer has no such key for this algorithm")
-    if not key.verifies(parts.signed, _raw(parts.signature)):
-        raise _refused("token_signature", "its signature does not fit the issuer's key")
+        raise _TOKEN.refused("token_key", "the issuer has no such key for this algorithm")
+    if not key.verifies(parts.signed, _TOKEN.raw(parts.signature)):
+        raise _TOKEN.refused("token_signature", "its signature does not fit the issuer's key")
     claims = _members(parts.claims)
     if claims.get("iss") != issuer.issuer:
-        raise _refused("token_issuer", "another issuer signed it")
+        raise _TOKEN.refused("token_issuer", "another issuer signed it")
     if _audiences(claims) != (audience,):
-        raise _refused("token_audience", f"it is not meant for {audience} alone")
+        raise _TOKEN.refused("token_audience", f"it is not meant for {audience} alone")
     return _subject(claims, issuer, key_id, now_ms // 1000)
 
 
 def _subject(claims: dict[str, Any], issuer: Issuer, key_id: str, now: int) -> Subject:
     subject, jti = claims.get("sub"), claims.get("jti", "")
     if not isinstance(subject, str) or not 0 < len(subject) <= CLAIM_CHARS_MAX:
-        raise _refused("token_subject", "it names no subject")
+        raise _TOKEN.refused("token_subject", "it names no subject")
     if not isinstance(jti, str) or len(jti) > CLAIM_CHARS_MAX:
-        raise _refused("token_malformed", "its id is no text of bounded length")
+        raise _TOKEN.refused("token_malformed", "its id is no text of bounded length")
     issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
     early = max(issued, _seconds(claims, "nbf") if "nbf" in claims else issued)
     if not issued < expires:
-        raise _refused("token_lifetime", "it ends before it begins")
+        raise _TOKEN.refused("token_lifetime", "it ends before it begins")
     if now >= expires:
-        raise _refused("token_expired", f"it expired {now - expires} seconds ago")
+        raise _TOKEN.refused("token_expired", f"it expired {now - expires} seconds ago")
     if early > now + issuer.leeway_seconds:
-        raise _refused("token_early", "it is not valid yet")
+        raise _TOKEN.refused("token_early", "it is not valid yet")
     if now - issued > issuer.max_age_seconds:
-        raise _refused("token_old", f"it was issued more than {issuer.max_age_seconds} seconds ago")
+        raise _TOKEN.refused("token_old", f"it was issued more than {issuer.max_age_seconds} seconds ago")
     return Subject(issuer.issuer, subject, claims, key_id, issued, expires, jti)
 
 
 def _check_type(header: dict[str, Any], issuer: Issuer, token_type: str) -> None:
     typ = header.get("typ", "")
     if not isinstance(typ, str) or typ not in issuer.types:
-        raise _refused("token_header", "this issuer's tokens are of another type")
+        raise _TOKEN.refused("token_header", "this issuer's tokens are of another type")
     is_access_token = typ in ACCESS_TOKEN_TYPES
     if (token_type == ACCESS_TOKEN and not is_access_token) or (token_type == ID_TOKEN and is_access_token):
-        raise _refused("token_header", "it is another kind of token than the request says")
+        raise _TOKEN.refused("token_header", "it is another kind of token than the request says")
 
 
 def _audiences(claims: dict[str, Any]) -> tuple[Any, ...]:
@@ -123,47 +126,29 @@ def _seconds(claims: dict[str, Any], name: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _SECONDS_MAX:
-        raise _refused("token_lifetime", f"its `{name}` is no time")
+        raise _TOKEN.refused("token_lifetime", f"its `{name}` is no time")
     return value
 
 
 def _key_id(header: dict[str, Any]) -> str:
     key_id = header.get("kid")
     if not isinstance(key_id, str) or not 0 < len(key_id) <= KEY_ID_CHARS_MAX:
-        raise _refused("token_header", "it names no key")
+        raise _TOKEN.refused("token_header", "it names no key")
     return key_id
 
 
 def _header(parts: compact.Compact) -> dict[str, Any]:
     try:
-        header = compact.members(_raw(parts.header))
+        header = compact.members(_TOKEN.raw(parts.header))
     except ValueError as error:
-        raise _refused("token_header", str(error)) from error
+        raise _TOKEN.refused("token_header", str(error)) from error
     if not header.keys() <= _HEADER | _THUMBPRINTS:
-        raise _refused("token_header", "its header says more than algorithm, key id and type")
+        raise _TOKEN.refused("token_header", "its header says more than algorithm, key id and type")
     return header
 
 
 def _members(part: str) -> dict[str, Any]:
     try:
-        return compact.members(_raw(part))
+        return compact.members(_TOKEN.raw(part))
     except ValueError as error:
-        raise _refused("token_malformed", str(error)) from error
-
-
-def _parts(token: str) -> compact.Compact:
-    try:
-        return compact.split(token, SUBJECT_TOKEN_BYTES_MAX)
-    except ValueError as error:
-        raise _refused("token_malformed", str(error)) from error
-
-
-def _raw(part: str) -> bytes:
-    try:
-        return compact.decoded(part)
-    except ValueError as error:
-        raise _refused("token_malformed", str(error)) from error
-
-
-def _refused(code: str, why: str) -> EvidenceError:
-    return EvidenceError(f"the subject token is refused: {why}", code=code, next_step=_NEXT)
+        raise _TOKEN.refused("token_malformed", str(error)) from error

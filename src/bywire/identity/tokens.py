@@ -27,7 +27,7 @@ LEEWAY_SECONDS = 5
 TOKEN_BYTES_MAX = 4_096
 HEADER_BYTES_MAX = 512
 VERIFIED_MAX = 1_024
-_AGAIN = "ask for a new token: bywire agents token NAME"
+_TOKEN = compact.Reading("the token", TOKEN_BYTES_MAX, "ask for a new token: bywire agents token NAME")
 
 _Short = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Shape = TypeVar("_Shape")
@@ -94,20 +94,20 @@ def verify(token: str, trust: TrustRoot, *, audience: str, now_ms: int) -> Claim
     Raises EvidenceError `token_malformed`, `token_header`, `token_key`, `token_signature`, `token_issuer`,
     `token_audience`, `token_lifetime`, `token_expired`, `token_early`.
     """
-    parts = _parts(token)
+    parts = _TOKEN.parts(token)
     header = _decode(parts.header, _Header, HEADER_BYTES_MAX)
     if (header.alg, header.typ) != (ALGORITHM, TOKEN_TYPE):
-        raise _refused("token_header", f"it must be of type {TOKEN_TYPE} and signed with {ALGORITHM}")
-    key, signature = _token_key(trust, header.kid), _raw(parts.signature)
+        raise _TOKEN.refused("token_header", f"it must be of type {TOKEN_TYPE} and signed with {ALGORITHM}")
+    key, signature = _token_key(trust, header.kid), _TOKEN.raw(parts.signature)
     try:
         key.verify(parts.signed, signature)
     except EvidenceError as error:
-        raise _refused("token_signature", "its signature does not fit our key") from error
+        raise _TOKEN.refused("token_signature", "its signature does not fit our key") from error
     claims = _decode(parts.claims, Claims, TOKEN_BYTES_MAX)
     if claims.iss != trust.origin:
-        raise _refused("token_issuer", "another workspace issued it")
+        raise _TOKEN.refused("token_issuer", "another workspace issued it")
     if claims.aud != audience:
-        raise _refused("token_audience", "it is meant for somebody else")
+        raise _TOKEN.refused("token_audience", "it is meant for somebody else")
     _check_times(claims, now_ms // 1000)
     return claims
 
@@ -170,44 +170,28 @@ def jwks(trust: TrustRoot) -> dict[str, Any]:
 
 def _check_times(claims: Claims, now: int) -> None:
     if not 0 < claims.exp - claims.iat <= LIFETIME_SECONDS_MAX or not claims.iat <= claims.nbf < claims.exp:
-        raise _refused("token_lifetime", f"it would live longer than {LIFETIME_SECONDS_MAX} seconds, or not at all")
+        raise _TOKEN.refused(
+            "token_lifetime", f"it would live longer than {LIFETIME_SECONDS_MAX} seconds, or not at all"
+        )
     if now >= claims.exp:
-        raise _refused("token_expired", f"it expired {now - claims.exp} seconds ago")
+        raise _TOKEN.refused("token_expired", f"it expired {now - claims.exp} seconds ago")
     if claims.nbf > now + LEEWAY_SECONDS:
-        raise _refused("token_early", "it is not valid yet")
+        raise _TOKEN.refused("token_early", "it is not valid yet")
 
 
 def _token_key(trust: TrustRoot, key_id: str) -> VerifyKey:
     for key in trust.keys_for(KeyRole.TOKEN):
         if key.key_id == key_id:
             return key
-    raise _refused("token_key", "it names no token key of ours that is valid now")
-
-
-def _parts(token: str) -> compact.Compact:
-    try:
-        return compact.split(token, TOKEN_BYTES_MAX)
-    except ValueError as error:
-        raise _refused("token_malformed", str(error)) from error
+    raise _TOKEN.refused("token_key", "it names no token key of ours that is valid now")
 
 
 def _decode(part: str, shape: type[_Shape], most: int) -> _Shape:
-    raw = _raw(part)
+    raw = _TOKEN.raw(part)
     if len(raw) > most:
-        raise _refused("token_malformed", "a part of it is too long")
+        raise _TOKEN.refused("token_malformed", "a part of it is too long")
     code = "token_header" if shape is _Header else "token_malformed"
     try:
         return msgspec.convert(compact.members(raw), shape)
     except (ValueError, msgspec.ValidationError) as error:
-        raise _refused(code, "its header or claims are not of our form") from error
-
-
-def _raw(part: str) -> bytes:
-    try:
-        return compact.decoded(part)
-    except ValueError as error:
-        raise _refused("token_malformed", str(error)) from error
-
-
-def _refused(code: str, why: str) -> EvidenceError:
-    return EvidenceError(f"the token is refused: {why}", code=code, next_step=_AGAIN)
+        raise _TOKEN.refused(code, "its header or claims are not of our form") from error

@@ -21,7 +21,7 @@ ERASABLE = CLASSES[1:]
 # Assets are attested once and relied on by every later release.
 _ASSETS = "assets"
 _CLASS_OF_KIND = {
-    **dict.fromkeys(("approval", "approval-request", "decision", "intent", "outcome", "reads"), DECISIONS),
+    **dict.fromkeys(("advised", "approval", "approval-request", "decision", "intent", "outcome", "reads"), DECISIONS),
     **dict.fromkeys(
         (
             "change-set",

@@ -46,6 +46,9 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `effect` is what was decided, `status` how it ended, `error` the payload's code. `rules` and `would_block` are rule
     ids, of what fired and of what would have fired but for its shadow. `cost` holds `{unit, amount}` in thousandths.
+    Where the policy wanted another action, `effect_before` is what it said of the one that was asked for and
+    `effect_after` what of the changed one; `replaced` parameters got another value, and `redacted_request` counts what
+    this call had taken out of them, by kind. `redacted_response` counts what was taken out of the answer.
     Durations are ns: {decide, execute, total}, of reads without `execute`. `trace` is the
     traceparent as heard, `span` the call's own, which upstreams are told; `call` is the name of the call.
     """
@@ -78,6 +81,11 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     call: str = ""
     span: str = ""
     arguments: dict[str, Any] | None = None
+    effect_before: str = ""
+    effect_after: str = ""
+    replaced: int = 0
+    redacted_request: dict[str, int] = {}
+    redacted_response: dict[str, int] = {}
 
 
 class Observer(Protocol):

@@ -39,6 +39,20 @@ class Decision(msgspec.Struct, frozen=True):
     input_digest: str
 
 
+class Sanitized(msgspec.Struct, frozen=True):
+    """That the policy wanted another action than was asked for, and what became of it (RULES 6); never a value of it.
+
+    `before` is what the decision `decision_id` said of the action as it was asked, whose digest is `asked`. `masked`
+    counts what was taken out of the parameters, by kind of finding; `replaced` the parameters that got another value.
+    """
+
+    before: Effect
+    decision_id: str
+    asked: str
+    masked: dict[str, int] = {}
+    replaced: int = 0
+
+
 class OutcomeStatus(StrEnum):
     """How an action ended; `advised` is an answer without an action (RULES 10)."""
 
@@ -56,6 +70,8 @@ class Outcome(msgspec.Struct, frozen=True):
     `result` is the redacted output of the tool, None unless committed. `approval_id` is set when pending.
     `unverified` names the contract's postconditions that the target did not show; `label` says what a read's text is.
     `entry` is the ledger index of the record of this outcome (-1 when none was written, as for reads still buffered).
+    `sanitized` is set when the action was changed before it was decided for good; `redacted` counts what was taken out
+    of the tool's answer, by kind.
     """
 
     status: OutcomeStatus
@@ -68,3 +84,13 @@ class Outcome(msgspec.Struct, frozen=True):
     replayed: bool = False
     unverified: tuple[str, ...] = ()
     label: dict[str, Any] | None = None
+    sanitized: Sanitized | None = None
+    redacted: dict[str, int] = {}
+
+    @property
+    def effect(self) -> str:
+        """What was said in all: `sanitize` where only a changed action is allowed; empty when nothing was decided."""
+        if self.decision is None:
+            return ""
+        changed = self.sanitized is not None and self.decision.effect is Effect.ALLOW
+        return str(Effect.SANITIZE if changed else self.decision.effect)

@@ -54,6 +54,16 @@ class ConflictError(BywireError):
     code = "conflict"
 
 
+class RateError(ConflictError):
+    """Somebody asks more often than they may; in `retry_after_ms` there is room again."""
+
+    code = "too_often"
+
+    def __init__(self, message: str, *, code: str | None = None, next_step: str = "", retry_after_ms: int = 0) -> None:
+        super().__init__(message, code=code, next_step=next_step)
+        self.retry_after_ms = retry_after_ms
+
+
 class TargetError(BywireError):
     """The thing being deployed to refused, was fenced off, or did not answer."""
 

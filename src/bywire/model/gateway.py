@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bywire.model.gateway_budgets import Budgets
+from bywire.model.gateway_budgets import Budgets, CallRate
 from bywire.model.gateway_channels import Channels
 from bywire.model.gateway_credentials import GatewayCredential
 from bywire.model.gateway_egress import EgressLimits, EgressRule
@@ -41,6 +41,8 @@ class Upstream(msgspec.Struct, frozen=True):
     """One system that agents reach through here: an MCP server by `url` or `command`, or an HTTP API by `url`.
 
     `service` and `environment` are empty where the operator's own apply. `credential` names one of `credentials`.
+    `variables` are what a command is started with beside what every program needs, and `credential_variable` is the
+    variable in which it finds the credential.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Upstream(msgspec.Struct, frozen=True):
     environment: str = ""
     credential: str = ""
     timeout_seconds: int = 30
+    variables: dict[str, str] = {}
+    credential_variable: str = ""
 
 
 class GatewayConfig(msgspec.Struct, frozen=True):
@@ -69,6 +73,7 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     egress_limits: EgressLimits = EgressLimits()
     inspection: InspectionSettings = InspectionSettings()
     budgets: Budgets = Budgets()
+    calls: tuple[CallRate, ...] = ()
     telemetry: TelemetrySettings = TelemetrySettings()
     channels: Channels = Channels()
 

@@ -1,4 +1,4 @@
-"""Budgets of the gateway: what agents, teams, tools and environments may cost in a day; who belongs to which team."""
+"""Budgets of the gateway: what agents, teams, tools and environments may cost, and how often agents may ask."""
 
 import msgspec
 
@@ -14,11 +14,32 @@ class Budget(msgspec.Struct, frozen=True):
     per_day: int
 
 
+class WindowBudget(msgspec.Struct, frozen=True):
+    """At most `limit` thousandths of `unit` in any second or minute (`period`), for a `scope` as a budget has it."""
+
+    scope: str
+    unit: str
+    period: str
+    limit: int
+
+
+class CallRate(msgspec.Struct, frozen=True):
+    """At most `limit` calls in any second or minute (`period`), whatever they are answered.
+
+    A scope is `agent:NAME`, `agent:*` (each agent without one of its own) or `tool:NAME` (what each asks of that tool).
+    """
+
+    scope: str
+    period: str
+    limit: int
+
+
 class Budgets(msgspec.Struct, frozen=True):
     """Sections `budgets` and `teams` of gateway.yaml. A principal belongs to one team or to none."""
 
     budgets: tuple[Budget, ...] = ()
     teams: dict[str, tuple[str, ...]] = {}
+    windows: tuple[WindowBudget, ...] = ()
 
     def team_of(self, principal: str) -> str:
         """The team of a principal; empty when it has none."""

@@ -31,7 +31,7 @@ deny contains {"rule": "state.journal_missing", "facts": {"tool": tool, "categor
 }
 
 # The intent transaction debits every count and has the last word; where the input carries it, the answer comes early.
-deny contains {"rule": "state.budget_exhausted", "facts": {"observed": observed, "limit": limit}} if {
+deny contains {"rule": "state.budget_exhausted", "facts": {"observed": observed, "limit": limit, "retry_after_ms": wait(object.get(input, ["state", "budget"], null))}} if {
 	object.get(input, ["state", "budget"], null) != null
 	observed := object.get(input, ["state", "budget", "observed"], null)
 	limit := object.get(input, ["state", "budget", "limit"], null)
@@ -41,7 +41,7 @@ deny contains {"rule": "state.budget_exhausted", "facts": {"observed": observed,
 
 limits := facts.objects_at(["state", "limits"])
 
-deny contains {"rule": "state.limit_exhausted", "facts": {"name": object.get(item, "name", null), "observed": observed, "asked": asked, "limit": limit}} if {
+deny contains {"rule": "state.limit_exhausted", "facts": {"name": object.get(item, "name", null), "observed": observed, "asked": asked, "limit": limit, "retry_after_ms": wait(item)}} if {
 	some item in limits
 	observed := object.get(item, "observed", null)
 	limit := object.get(item, "limit", null)
@@ -49,6 +49,14 @@ deny contains {"rule": "state.limit_exhausted", "facts": {"name": object.get(ite
 	not leaves_room(observed, asked, limit)
 	not data.bywire.retreat.authorised
 }
+
+# How long until less of it counts; null where waiting does not help.
+wait(item) := item.frees_at_ms - input.now_ms if {
+	is_number(item.frees_at_ms)
+	is_number(input.now_ms)
+}
+
+else := null
 
 # Nobody asks for less than nothing.
 leaves_room(observed, asked, limit) if {

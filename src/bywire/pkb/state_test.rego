@@ -38,6 +38,21 @@ test_quiet_state_limit_exhausted if fixtures.quiet(fixtures.door(fixtures.start,
 
 test_a_count_that_is_no_number_is_exhausted if fixtures.fires(fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"limits": [{"name": "tool:get_job_logs", "observed": null, "limit": 2}]}}), "deny", "state.limit_exhausted")
 
+waits(decision, rule) := [reason.facts.retry_after_ms | some reason in decision.reasons; reason.rule == rule]
+
+reading(state) := fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"now_ms": 1000, "state": state})
+
+test_a_count_says_when_waiting_helps if {
+	waits(reading({"limits": [{"name": "x", "observed": 2, "limit": 2, "frees_at_ms": 1250}]}), "state.limit_exhausted") == [250]
+	waits(reading({"budget": {"observed": 100, "limit": 100, "frees_at_ms": 3600000}}), "state.budget_exhausted") == [3599000]
+}
+
+test_a_count_that_waiting_does_not_help_says_nothing_of_it if {
+	waits(reading({"limits": [{"name": "x", "observed": 0, "asked": 3, "limit": 2}]}), "state.limit_exhausted") == [null]
+	waits(reading({"limits": [{"name": "x", "observed": 2, "limit": 2, "frees_at_ms": "1250"}]}), "state.limit_exhausted") == [null]
+	fixtures.fires(reading({"limits": [{"name": "x", "observed": 2, "limit": 2, "frees_at_ms": "1250"}]}), "deny", "state.limit_exhausted")
+}
+
 test_fires_state_limits_unknown if fixtures.fires(fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"limits": null}}), "deny", "state.limits_unknown")
 
 test_quiet_state_limits_unknown if fixtures.quiet(fixtures.door(fixtures.asking("get_job_logs", "read", {}), {"state": {"limits": []}}), "allow", "state.limits_unknown")

@@ -13,7 +13,6 @@ from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Assignme
 
 THOUSANDTHS = 1_000
 OPEN_CONNECTION = "open_connection"
-HOURLY, DAILY = "hour", "day"
 ACTIONS = "actions"
 
 
@@ -58,11 +57,12 @@ class ParameterBound(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """At most `limit` thousandths of a unit in each hour or day."""
+    """At most `limit` thousandths of a unit in any second or minute, in each hour or day; in `environment`, if told."""
 
     unit: str
     period: str
     limit: int
+    environment: str = ""
 
 
 class ActionBounds(msgspec.Struct, frozen=True):
@@ -205,4 +205,4 @@ def _warnings(action: ActionBounds, tools: list[Tool], *, known: bool) -> Iterab
         if tool.read and not isinstance(action.approval, Always):
             yield f"{action.name}: {tool.name} only reads, and nobody approves a read: it is denied where one is needed"
         if tool.read and action.budgets:
-            yield f"{action.name}: {tool.name} only reads, and reads are not counted"
+            yield f"{action.name}: {tool.name} only reads, and reads are not counted: see `calls` of gateway.yaml"

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bywire.model.windows import PERIOD_MS
 from bywire.policy.bundle import Module
 from bywire.policy.findings import Finding
 from bywire.policy.rego_syntax import Node, ParsedModule, Place, Rule, kind_of, parse_module
@@ -25,8 +26,7 @@ DISPATCHES = {name: f'data.bywire.agents[trim_prefix(input.principal.id, "agent:
 DISPATCH = DISPATCHES[DENY]
 # The member of the question under which the interpreter hands over what an agent's policy says.
 SAID = "agents/own"
-PERIODS = ("hour", "day")
-DEBIT_KEYS = frozenset({"unit", "period", "limit", "because", "tool"})
+DEBIT_KEYS = frozenset({"unit", "period", "limit", "because", "tool", "environment"})
 _DEBIT_REQUIRED = frozenset({"unit", "period", "limit", "because"})
 _PREFIX = "agent:"
 
@@ -103,8 +103,8 @@ def _member_findings(rule: Rule) -> Iterator[Finding]:
         yield Finding(
             rule.place,
             "a member of `debits` is not a debit written in place",
-            'write {"unit": "...", "period": "day" or "hour", "limit": thousandths, "because": "agents.NAME.<word>"},'
-            ' and "tool" where it counts for one tool alone',
+            'write {"unit": "...", "period": "second", "minute", "hour" or "day", "limit": thousandths, "because":'
+            ' "agents.NAME.<word>"}, and "tool" or "environment" where it counts for that one alone',
         )
 
 
@@ -119,7 +119,7 @@ def _is_debit_field(pair: tuple[Any, str, Any]) -> bool:
     key, kind, value = pair
     if key == "limit":
         return kind == "Number" and isinstance(value, int) and value >= 0
-    return kind == "String" and (key != "period" or value in PERIODS)
+    return kind == "String" and (key != "period" or value in PERIOD_MS)
 
 
 def dispatched_sets(parsed: ParsedModule) -> frozenset[str]:

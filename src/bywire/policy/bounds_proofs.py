@@ -7,16 +7,18 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from bywire.model.windows import DAY, SLIDING
 from bywire.policy.agent_bounds import (
-    DAILY,
     ActionBounds,
     AgentBounds,
     ParameterBound,
     outside_scope,
 )
+from bywire.policy.budget_rego import scope
 from bywire.policy.compile_bounds import MARK
 from bywire.policy.condition_rego import literal
 from bywire.policy.conditions import ENVIRONMENT, Always, Condition, Path, names_of, witness
+from bywire.policy.rego_columns import narrowed
 
 ELSEWHERE = "no-upstream.no-such-tool"
 OTHER_IMAGE = "registry.invalid/other:latest"
@@ -40,7 +42,7 @@ def proofs_of(bounds: AgentBounds) -> str:
         test = f"agents_{name.replace('-', '_')}_{word}"
         parts.append(f"test_fires_{test} if {literal(rule)} in {of}({literal(fires)})")
         parts.append(f"test_quiet_{test} if not {literal(rule)} in {of}({literal(quiet)})")
-    return "\n\n".join(parts) + "\n"
+    return narrowed("\n\n".join(parts) + "\n")
 
 
 def kept(bounds: AgentBounds, action: ActionBounds) -> dict[str, Any]:
@@ -67,10 +69,9 @@ def _proofs(bounds: AgentBounds) -> dict[str, tuple[dict[str, Any], dict[str, An
     first = kept(bounds, bounds.actions[0])
     elsewhere = _changed(first, ("action", "tool"), ELSEWHERE)
     found = {"tool_not_listed": (elsewhere, first)}
-    if any(budget.period == DAILY for budget in bounds.budgets):
-        spent = next(budget for budget in bounds.budgets if budget.period == DAILY)
-        usage = {"unit": spent.unit, "period": DAILY, "observed": spent.limit, "asked": 1}
-        found["budget"] = (_changed(first, ("state", "usage"), [usage]), first)
+    spent = next(_spent(bounds), None)
+    if spent is not None:
+        found["budget"] = spent
     for action in bounds.actions:
         question = kept(bounds, action)
         for word, fires in _breaches(action, question):
@@ -78,6 +79,22 @@ def _proofs(bounds: AgentBounds) -> dict[str, tuple[dict[str, Any], dict[str, An
             found.setdefault(word, (fires, quiet))
         found |= {word: pair for word, pair in _asking(action, question, elsewhere) if word not in found}
     return found
+
+
+def _spent(bounds: AgentBounds) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(a question where a budget has no room, one where it has), for each budget that a question can show."""
+    candidates = [(bounds.actions[0], "", budget) for budget in bounds.budgets]
+    candidates += [(action, action.tools[0], budget) for action in bounds.actions for budget in action.budgets]
+    for action, tool, budget in candidates:
+        usage: dict[str, Any] = {"unit": budget.unit, "period": budget.period, "observed": budget.limit, "asked": 1}
+        if budget.period in SLIDING:
+            usage["scope"] = scope(bounds.agent, tool, budget.environment)
+        elif budget.period != DAY or tool or budget.environment:
+            continue
+        question = kept(bounds, action)
+        if budget.environment:
+            question = _changed(question, ENVIRONMENT, budget.environment)
+        yield _changed(question, ("state", "usage"), [usage]), question
 
 
 def _breaches(action: ActionBounds, question: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,24 +4,18 @@ The text is made of fixed rules and of JSON literals; whatever a name or a text 
 Each rule id is `agents.NAME.<word>` with a word of WORDS, and each reason carries its own message and next step.
 """
 
+import textwrap
 from collections.abc import Iterator
-from typing import Any
 
-from bywire.policy.agent_bounds import (
-    DAILY,
-    THOUSANDTHS,
-    ActionBounds,
-    AgentBounds,
-    Budget,
-    HostPort,
-    Image,
-    ParameterBound,
-    outside_scope,
-)
-from bywire.policy.condition_rego import ConditionRules, literal, value_at
+from bywire.policy.agent_bounds import ActionBounds, AgentBounds, HostPort, Image, ParameterBound, outside_scope
+from bywire.policy.budget_rego import action_budget_rules, budget_rules
+from bywire.policy.condition_rego import ConditionRules, literal, rule_text, value_at
 from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Condition, known
+from bywire.policy.rego_columns import narrowed
 
 MARK = "# Compiled by `bywire policy compile`"
+# Of a list of what is allowed, a message tells so much.
+TOLD_CHARS_MAX = 400
 WORDS = (
     "tool_not_listed", "environment", "image_not_allowed", "max_replicas", "max_amount", "currency", "parameter",
     "command", "egress", "budget", "approval_needed",
@@ -103,10 +97,10 @@ class _Module:
             parts.append(_EGRESS.strip())
         if any(len(bound.path) > 1 for action in bounds.actions for bound in action.parameters):
             parts.append(_NESTED.strip())
-        parts += self._budgets(bounds.budgets)
+        parts += budget_rules(bounds, self._deny)
         for number, action in enumerate(bounds.actions, 1):
             parts += self._action(number, action)
-        return "\n\n".join(parts) + "\n"
+        return narrowed("\n\n".join(parts) + "\n")
 
     def _tools(self) -> list[str]:
         return [tool for action in self._bounds.actions for tool in action.tools]
@@ -124,54 +118,6 @@ class _Module:
         message = f"the policy of {self._name} does not list this tool"
         next_step = f"have the operator list it in agent-policies/{self._bounds.source}"
         return self._deny("tool_not_listed", {"listed": "listed"}, message, next_step, ["not tool in listed"])
-
-    def _budgets(self, budgets: tuple[Budget, ...]) -> Iterator[str]:
-        """What everything that the agent does is counted against."""
-        for budget in budgets:
-            yield _set("debits", self._debit(budget), ["tool in listed"])
-        daily = [budget for budget in budgets if budget.period == DAILY]
-        if daily:
-            yield 'usage := object.get(input, ["state", "usage"], [])'
-        for budget in daily:
-            whole, rest = divmod(budget.limit, THOUSANDTHS)
-            per_day = f"{literal(budget.limit / THOUSANDTHS if rest else whole)} {budget.unit}"
-            yield self._deny(
-                "budget",
-                {
-                    "unit": literal(budget.unit),
-                    "observed": "observed",
-                    "asked": "asked",
-                    "limit": literal(budget.limit),
-                },
-                f"this would exceed the daily budget of {per_day} (observed, asked and limit are thousandths)",
-                "ask for less, wait for the next day, or have the operator raise the budget",
-                [
-                    "tool in listed",
-                    "is_array(usage)",
-                    "some item in usage",
-                    "is_object(item)",
-                    f'object.get(item, "unit", null) == {literal(budget.unit)}',
-                    f'object.get(item, "period", null) == {literal(DAILY)}',
-                    'observed := object.get(item, "observed", null)',
-                    'asked := object.get(item, "asked", null)',
-                    f"not leaves_room(observed, asked, {budget.limit})",
-                ],
-            )
-        if daily:
-            yield (
-                "leaves_room(observed, asked, limit) if {\n\tis_number(observed)\n\tis_number(asked)\n\tasked >= 0\n"
-                "\tobserved + asked <= limit\n}"
-            )
-
-    def _debit(self, budget: Budget, tool: str = "") -> str:
-        because = f"agents.{self._name}.budget"
-        fields: dict[str, Any] = {
-            "unit": budget.unit,
-            "period": budget.period,
-            "limit": budget.limit,
-            "because": because,
-        }
-        return literal(fields | ({"tool": tool} if tool else {}))
 
     def _action(self, number: int, action: ActionBounds) -> Iterator[str]:
         guard = f"is_{number}"
@@ -195,9 +141,7 @@ class _Module:
             yield from self._commands(number, action.commands)
         if action.egress is not None:
             yield from self._egress(number, action.egress)
-        for budget in action.budgets:
-            for tool in action.tools:
-                yield _set("debits", self._debit(budget, tool), [f"tool == {literal(tool)}"])
+        yield from action_budget_rules(self._name, action, self._deny)
 
     def _approval(self, number: int, action: ActionBounds) -> Iterator[str]:
         """The environments in which nobody is asked, and when somebody is."""
@@ -241,7 +185,7 @@ class _Module:
             body = ["is_pinned(image)", 'parts := split(image, "@")']
             body += [f"parts[1] == {literal(image.digest)}"] if image.digest else []
             body += [f"is_of(parts[0], {literal(image.repository)})"] if image.repository else []
-            yield _rule(f"image_{number}(image)", body)
+            yield rule_text(f"image_{number}(image)", body)
 
     def _at_most(self, word: str, guard: str, name: str, limit: float) -> str:
         return self._deny(
@@ -260,7 +204,7 @@ class _Module:
         )  # fmt: skip
         shape = _shape(bound.path)
         if bound.forbidden or bound.optional:
-            yield _rule(rule, [*shape, f"{value} == null"])
+            yield rule_text(rule, [*shape, f"{value} == null"])
         if bound.forbidden:
             return
         body = [*shape, f"value := {value}", "value != null"]
@@ -272,7 +216,7 @@ class _Module:
             body.append("is_number(value)")
         body += [f"value >= {literal(bound.least)}"] if bound.least is not None else []
         body += [f"value <= {literal(bound.most)}"] if bound.most is not None else []
-        yield _rule(rule, body)
+        yield rule_text(rule, body)
 
     def _commands(self, number: int, commands: tuple[tuple[str, ...], ...]) -> Iterator[str]:
         told = literal([" ".join(command) for command in commands])
@@ -283,7 +227,7 @@ class _Module:
         )  # fmt: skip
         for command in commands:
             begins = f'array.slice(meaning("command"), 0, {len(command)}) == {literal(list(command))}'
-            yield _rule(f"command_{number}", ['is_array(meaning("command"))', begins])
+            yield rule_text(f"command_{number}", ['is_array(meaning("command"))', begins])
 
     def _egress(self, number: int, egress: tuple[HostPort, ...]) -> Iterator[str]:
         guard, told = f"is_{number}", literal([f"{place.host}:{place.port}" for place in egress])
@@ -307,9 +251,9 @@ class _Module:
         )  # fmt: skip
         for place in egress:
             body = ["is_string(host)", *_host(place.host)]
-            yield _rule(f"names_{number}(host)", body)
-            yield _rule(f"reaches_{number}(host)", ["is_string(host)", *_host(f"{place.host}:{place.port}")])
-            yield _rule(f"leads_{number}(host, port)", [f"port == {place.port}", *body])
+            yield rule_text(f"names_{number}(host)", body)
+            yield rule_text(f"reaches_{number}(host)", ["is_string(host)", *_host(f"{place.host}:{place.port}")])
+            yield rule_text(f"leads_{number}(host, port)", [f"port == {place.port}", *body])
 
 
 def _lifted(name: str, approval: Condition, rules: ConditionRules) -> Iterator[str]:
@@ -323,7 +267,7 @@ def _lifted(name: str, approval: Condition, rules: ConditionRules) -> Iterator[s
         if left != Always(value=True):
             here = rules.name(approval, holds=True)
             not_there = [] if isinstance(left, Always) else [rules.name(left, holds=False)]
-            yield _rule(name, [here, *not_there])
+            yield rule_text(name, [here, *not_there])
 
 
 def _shape(path: tuple[str, ...]) -> list[str]:
@@ -347,7 +291,7 @@ def _host(host: str) -> list[str]:
 def _in_words(bound: ParameterBound) -> str:
     if bound.forbidden:
         return "not be given"
-    choices = ", ".join(map(literal, bound.one_of or ()))
+    choices = textwrap.shorten(", ".join(map(literal, bound.one_of or ())), TOLD_CHARS_MAX, placeholder=" ...")
     said = [f"be {'one of ' if len(bound.one_of) > 1 else ''}{choices}"] if bound.one_of else []
     said += [f"match {bound.pattern}"] if bound.pattern else []
     said += [f"be at least {literal(bound.least)}"] if bound.least is not None else []
@@ -356,10 +300,4 @@ def _in_words(bound: ParameterBound) -> str:
 
 
 def _set(name: str, member: str, body: list[str]) -> str:
-    return _rule(f"{name} contains {member}", body)
-
-
-def _rule(head: str, body: list[str]) -> str:
-    if len(body) == 1:
-        return f"{head} if {body[0]}"
-    return f"{head} if {{\n" + "\n".join(f"\t{line}" for line in body) + "\n}"
+    return rule_text(f"{name} contains {member}", body)

@@ -14,6 +14,14 @@ def literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def rule_text(head: str, body: list[str]) -> str:
+    """A rule, as `opa fmt` would write it."""
+    if len(body) == 1:
+        return f"{head} if {body[0]}"
+    lines = "\n".join(f"\t{line}" for line in body)
+    return f"{head} if {{\n{lines}\n}}"
+
+
 def value_at(path: Path) -> str:
     """The expression for a value of the input; null when it was not told."""
     return f"object.get(input, {literal(list(path))}, null)"
@@ -35,7 +43,7 @@ class ConditionRules:
         if known is None:
             known = f"{self._prefix}_{len(self._names) + 1}_{'yes' if holds else 'no'}"
             self._names[condition, holds] = known
-            self.rules += [_rule(known, body) for body in self._bodies(condition, holds=holds)]
+            self.rules += [rule_text(known, body) for body in self._bodies(condition, holds=holds)]
         return known
 
     def _bodies(self, condition: Condition, *, holds: bool) -> list[list[str]]:
@@ -62,10 +70,3 @@ class ConditionRules:
 
 def _member(name: str, literals: list[Any], *, holds: bool) -> str:
     return f"{'' if holds else 'not '}{name} in {literal(literals)}"
-
-
-def _rule(name: str, body: list[str]) -> str:
-    if len(body) == 1:
-        return f"{name} if {body[0]}"
-    lines = "\n".join(f"\t{line}" for line in body)
-    return f"{name} if {{\n{lines}\n}}"

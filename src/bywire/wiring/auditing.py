@@ -180,11 +180,14 @@ def _engines(bundles: dict[str, dict[str, bytes]]) -> Callable[[str], PolicyEngi
 
 
 def find_decision(reader: EntryReader, name: str) -> Recorded | None:
-    """The newest recorded decision with this id, id prefix (8 characters at least) or ledger index (`#12` or `12`)."""
+    """The newest recorded decision with this id, id prefix (8 characters at least) or ledger index (`#12` or `12`).
+
+    Advice is found too.
+    """
     wanted = name.removeprefix("#")
     found = None
-    for recorded in recorded_decisions(_rows(reader)):
+    for recorded in recorded_decisions(_rows(reader), advice=True):
         by_index = wanted.isdigit() and len(wanted) < _ID_PREFIX_MIN and recorded.entry == int(wanted)
-        if by_index or (len(wanted) >= _ID_PREFIX_MIN and recorded.decision.id.startswith(wanted)):
+        if by_index or (len(wanted) >= _ID_PREFIX_MIN and any(one.startswith(wanted) for one in recorded.names)):
             found = recorded
     return found

@@ -32,11 +32,14 @@ class Connected(msgspec.Struct, frozen=True):
 
     contracts: tuple[Contract, ...]
     faults: tuple[BywireError, ...]
+    built_in: tuple[Contract, ...] = BUILT_IN_CONTRACTS
 
     @property
     def catalogue(self) -> Catalogue:
         """These and the built-in ones."""
-        return Catalogue((*BUILT_IN_CONTRACTS, *self.contracts)) if self.contracts else BUILT_IN
+        if not self.contracts and self.built_in is BUILT_IN_CONTRACTS:
+            return BUILT_IN
+        return Catalogue((*self.built_in, *self.contracts))
 
 
 def catalogue(workspace: Workspace, settings: GatewayConfig) -> Catalogue:
@@ -54,13 +57,13 @@ def connected_tools(workspace: Workspace, settings: GatewayConfig) -> Connected:
     try:
         names = workspace.directory.names(contract_files.DIRECTORY, (".yaml", ".yml"))
     except BywireError as error:
-        return Connected((), (error,))
+        return Connected((), (error,), _routed(workspace.operator))
     for name in names:
         try:
             contracts += _placed(_read(workspace, name), settings, workspace.operator)
         except BywireError as error:
             faults.append(error)
-    return Connected(tuple(contracts), tuple(faults))
+    return Connected(tuple(contracts), tuple(faults), _routed(workspace.operator))
 
 
 def place_of(tools: Catalogue, tool: str, parameters: dict[str, Any], operator: OperatorConfig) -> tuple[str, str]:
@@ -68,6 +71,21 @@ def place_of(tools: Catalogue, tool: str, parameters: dict[str, Any], operator: 
     contract = tools.find(tool)
     place = contract.place if contract is not None else None
     return place.of(parameters) if place is not None else (operator.service, operator.environment)
+
+
+def _routed(operator: OperatorConfig) -> tuple[Contract, ...]:
+    """The built-in contracts, each with the request that a connection of the operator makes of it."""
+    routes = {
+        (connection.executor, tool): route
+        for connection in operator.connections
+        for tool, route in connection.routes.items()
+    }
+    if not routes:
+        return BUILT_IN_CONTRACTS
+    return tuple(
+        msgspec.structs.replace(contract, request=routes.get((contract.executor, contract.name)))
+        for contract in BUILT_IN_CONTRACTS
+    )
 
 
 def _read(workspace: Workspace, name: str) -> tuple[Contract, ...]:

@@ -6,9 +6,9 @@ import msgspec
 
 from bywire.adapters.sqlite_costs import Charge, SqliteCosts
 from bywire.gateway.inputs import DAY_MS
-from bywire.gateway.ports import DAY
 from bywire.model.connected import THOUSANDTHS
 from bywire.model.gateway_budgets import Budget
+from bywire.model.windows import DAY
 from bywire.wiring.gateway_settings import read_gateway
 from bywire.wiring.workspace import Workspace
 

@@ -180,6 +180,7 @@ class Joined:
             budgets=self.settings.budgets,
             budgets_fault=unread[0].as_json() if unread else None,
             inspection=self.settings.inspection,
+            one_moment=workspace.reader.one_moment,
         )
 
     def close(self) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 
-from bywire.adapters.mcp_upstream import REQUESTS, McpExecutor
+from bywire.adapters.mcp_upstream import REQUESTS, Definition, McpExecutor
 from bywire.adapters.yaml_file import load, parse
 from bywire.config import contract_drafts, contract_files, gateway_config
 from bywire.config.contract_drafts import DRAFTED, KNOWN, QUARANTINED, REFUSED, Draft
 from bywire.config.gateway_addition import with_upstream
 from bywire.config.packs import HOST, HOSTS, MCP, Pack
 from bywire.config.yaml_text import flow, items_text
+from bywire.gateway.tool_definition import printable
 from bywire.model.connected import PRODUCTION
-from bywire.model.errors import BywireError, ConfigError
+from bywire.model.errors import BywireError, ConfigError, TargetError
 from bywire.model.gateway import GatewayConfig, Upstream
 from bywire.policy.shadow import Shadow
 from bywire.seal.keys import Signer
@@ -27,8 +28,11 @@ from bywire.wiring.policies import active_shadows, shadow_rule
 from bywire.wiring.workspace import Workspace
 
 SHADOW_DAYS = 7
+WORDS_CHARS = 400
 UNREVIEWED = "contract.unreviewed"
-_FIELDS = ("kind", "url", "command", "private", "service", "environment", "credential")
+_FIELDS = (
+    "kind", "url", "command", "private", "service", "environment", "credential", "variables", "credential_variable",
+)  # fmt: skip
 
 
 class Drafting(msgspec.Struct, frozen=True):
@@ -53,7 +57,7 @@ def connect(workspace: Workspace, wanted: Upstream, pack: Pack | None) -> Drafti
     _check_name(wanted.name, pack)
     settings = read_gateway(workspace)
     upstream = None if pack is not None and pack.kind.kind == HOST else _upstream(settings, wanted, pack)
-    text, existing = _existing(workspace, wanted.name)
+    text, existing = existing_contracts(workspace, wanted.name)
     if upstream is not None and upstream.kind == MCP:
         drafts = _of_server(workspace, settings, upstream, pack, existing)
     else:
@@ -119,6 +123,8 @@ def _upstream(settings: GatewayConfig, wanted: Upstream, pack: Pack | None) -> U
     kind = pack.kind.kind if pack is not None else MCP
     url = wanted.url or ("" if wanted.command or pack is None else pack.kind.url)
     asked = msgspec.structs.replace(wanted, kind=kind, url=url)
+    if asked.command and asked.credential and not asked.credential_variable and pack is not None:
+        asked = msgspec.structs.replace(asked, credential_variable=pack.kind.credential_variable)
     known = settings.upstream(wanted.name)
     if known is None:
         if not asked.url and not asked.command:
@@ -140,7 +146,7 @@ def _upstream(settings: GatewayConfig, wanted: Upstream, pack: Pack | None) -> U
     return known
 
 
-def _existing(workspace: Workspace, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
+def existing_contracts(workspace: Workspace, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
     """(text, tools by name) of the contract file; empty when there is none. Raises ConfigError for a faulty one."""
     place = f"{contract_files.DIRECTORY}/{name}{contract_files.SUFFIX}"
     if not (workspace.directory.path / place).exists():
@@ -164,17 +170,7 @@ def _of_server(
     pack: Pack | None,
     existing: Mapping[str, dict[str, Any]],
 ) -> tuple[Draft, ...]:
-    others = tuple(one for one in settings.upstreams if one.name != upstream.name)
-    joined = Joined(workspace, msgspec.structs.replace(settings, upstreams=(*others, upstream)))
-    try:
-        executor = joined.executors.get(f"upstream:{upstream.name}")
-        if not isinstance(executor, McpExecutor):
-            raise next(iter(joined.faults), None) or ConfigError(
-                f"{upstream.name} is no MCP server", code="upstream_unknown", next_step="see gateway.yaml"
-            )
-        found = executor.definitions(fresh=True)
-    finally:
-        joined.close()
+    found, _ = listed(workspace, settings, upstream)
     new = [
         _checked(contract_drafts.draft(one.tool, one.digest, pack), upstream.name)
         for name, one in sorted(found.items())
@@ -183,6 +179,41 @@ def _of_server(
     digests: dict[str, str | None] = {name: one.digest for name, one in found.items()}
     old = [contract_drafts.compared(tool, digests.get(name)) for name, tool in existing.items() if name not in REQUESTS]
     return tuple(sorted((*new, *old), key=lambda one: one.tool))
+
+
+def listed(
+    workspace: Workspace, settings: GatewayConfig, upstream: Upstream
+) -> tuple[Mapping[str, Definition], dict[str, Any]]:
+    """(what a server says its tools are, by name; what it says it is). `upstream` takes the place of its name's.
+
+    Raises ConfigError, TargetError when it does not answer.
+    """
+    others = tuple(one for one in settings.upstreams if one.name != upstream.name)
+    joined = Joined(workspace, msgspec.structs.replace(settings, upstreams=(*others, upstream)))
+    try:
+        executor = joined.executors.get(f"upstream:{upstream.name}")
+        if not isinstance(executor, McpExecutor):
+            raise next(iter(joined.faults), None) or ConfigError(
+                f"{upstream.name} is no MCP server", code="upstream_unknown", next_step="see gateway.yaml"
+            )
+        try:
+            found = executor.definitions(fresh=True)
+            return found, executor.link.spoken().server
+        except TargetError as error:
+            raise _with_words(error, upstream, executor.link.last_words()) from error
+    finally:
+        joined.close()
+
+
+def _with_words(error: TargetError, upstream: Upstream, words: str) -> TargetError:
+    """The error with what a program said at its end. With a credential in its hands, what it says is not repeated."""
+    if not words.strip() or upstream.credential:
+        return error
+    return TargetError(
+        f"{error.message}; it said: {printable(words.strip()[-WORDS_CHARS:], WORDS_CHARS)}",
+        code=error.code,
+        next_step="give it what it asks for (--set NAME=VALUE, --credential NAME), or run it by hand",
+    )
 
 
 def _checked(one: Draft, upstream: str) -> Draft:

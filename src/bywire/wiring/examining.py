@@ -21,6 +21,7 @@ from bywire.model.errors import BywireError
 from bywire.model.principal import KeyRole
 from bywire.policy.engine import ENGINE_VERSION
 from bywire.wiring.breaking_glass import unsettled_glass
+from bywire.wiring.config_in_force import servers, start_fault
 from bywire.wiring.inventory import EntryPoint, inventory
 from bywire.wiring.practical import practical
 from bywire.wiring.readiness import Readiness, readiness
@@ -176,6 +177,23 @@ def _witnesses(workspace: Workspace) -> Check:
     return Check("witnesses", Health(report.health), report.says, report.fix)
 
 
+def _configuration(workspace: Workspace) -> Check:
+    """Whether what runs is what is written: a server reads its files when it starts, and only then."""
+    running = servers(workspace)
+    stale = [(note, said) for note, said in running if said.files]
+    if stale:
+        note, said = stale[0]
+        what = f"{note.url} (process {note.process}) goes on with what it read when it started: {said.says} since"
+        why = f"; {said.fault['message']}" if said.fault else ""
+        return Check("configuration", Health.BROKEN if said.fault else Health.LIMIT, what + why, said.next_step)
+    fault = start_fault(workspace)
+    if fault is not None:
+        what = f"bywire serve would not start: {fault.message}"
+        return Check("configuration", Health.BROKEN, what, fault.next_step)
+    told = f"{len(running)} bywire serve, as the files are now" if running else "can be read; no bywire serve runs here"
+    return Check("configuration", Health.WORKS, told)
+
+
 def _emergencies(workspace: Workspace) -> Check:
     unsettled = unsettled_glass(workspace)
     if not unsettled:
@@ -192,6 +210,7 @@ CHECKS: tuple[tuple[str, Callable[[Workspace], Check]], ...] = (
     ("policy", _policy),
     ("keys", _keys),
     ("target", _target),
+    ("configuration", _configuration),
     ("witnesses", _witnesses),
     ("emergencies", _emergencies),
     ("reconcile", _reconcile),

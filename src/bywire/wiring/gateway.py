@@ -25,9 +25,11 @@ from bywire.model.trace_context import PASSED_ON
 from bywire.wiring import payload
 from bywire.wiring.catalogue import place_of
 from bywire.wiring.channels import ApprovalChannels
+from bywire.wiring.config_in_force import ConfigInForce
 from bywire.wiring.door import Joined
 from bywire.wiring.listing import could_be_allowed
 from bywire.wiring.observing import Seen, record_of
+from bywire.wiring.pacing import Pacing
 from bywire.wiring.telemetry import Telemetry
 from bywire.wiring.workspace import Workspace
 
@@ -46,17 +48,26 @@ class Gateway:
     Raises ConfigError for the first fault of gateway.yaml or a contract file: what is served is what is written.
     """
 
-    def __init__(self, workspace: Workspace, settings: GatewayConfig, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: GatewayConfig,
+        observers: Sequence[Observer] = (),
+        *,
+        config: ConfigInForce | None = None,
+    ) -> None:
         self.workspace = workspace
+        self.config = config or ConfigInForce(workspace.directory.path)
         self.settings = settings
         self.joined = Joined(workspace, settings)
         if self.joined.faults:
             raise self.joined.faults[0]
         self.catalogue: Catalogue = self.joined.catalogue
         self.channels = ApprovalChannels(workspace, settings, self.joined.standing)
-        self.telemetry = Telemetry(workspace, settings)
+        self.telemetry = Telemetry(workspace, settings, self.config)
         self.observers = (*observers, self.telemetry) if self.telemetry.is_on else tuple(observers)
         self._sessions: dict[str, Session] = {}
+        self._pacing = Pacing(settings.calls, self.catalogue)
         limits = settings.limits
         self.pool = ThreadPoolExecutor(limits.calls_in_flight, thread_name_prefix="bywire-call")
         self._places = threading.BoundedSemaphore(limits.calls_in_flight + limits.calls_waiting)
@@ -100,7 +111,7 @@ class Gateway:
     def report(self, token: str, intent: str, status: str, result: dict[str, Any]) -> Answered:
         """How a permitted action ended, from the principal it was permitted to."""
         ask = Ask(tool=tool_of(intent), parameters={}, key=key_of(intent), surface="api")
-        return self._answer(token, ask, lambda: self.joined.door.report(token, intent, status, result))
+        return self._answer(token, ask, lambda: self.joined.door.report(token, intent, status, result), paced=False)
 
     def visible(self, token: str, upstream: str) -> tuple[Contract, ...]:
         """The tools of an upstream (of the built-in ones for "") that this principal could ever be allowed, by name.
@@ -187,10 +198,16 @@ class Gateway:
             self.workspace.follow_lease()
         return self.request(ask)
 
-    def _answer(self, token: str, ask: Ask, work: Callable[[], Outcome]) -> Answered:
+    def _answer(self, token: str, ask: Ask, work: Callable[[], Outcome], *, paced: bool = True) -> Answered:
+        asked = (lambda: self._paced(token, ask, work)) if paced and self.settings.calls else work
         if self.observers:
-            return self._observed(token, ask, work)
-        return self._answered(ask, work)
+            return self._observed(token, ask, asked)
+        return self._answered(ask, asked)
+
+    def _paced(self, token: str, ask: Ask, work: Callable[[], Outcome]) -> Outcome:
+        """`work`, unless who asks does so too often; nobody uses up the calls of another with a token that ended."""
+        self._pacing.check(self.session(token).principal.id, ask.tool, self.workspace.clock.now_ms())
+        return work()
 
     def _answered(self, ask: Ask, work: Callable[[], Outcome]) -> Answered:
         try:

@@ -23,8 +23,11 @@ from bywire.wiring import payload
 
 SURFACE = "hook"
 TIMEOUT_SECONDS = 30.0
+# A long list of what is allowed would push out what to do next.
+REASON_CHARS_MAX = 1_000
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 REPORTED = {AFTER: "committed"}
+UNPERMITTED = "intent_unknown"
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -52,6 +55,10 @@ class Way(Protocol):
 
     def server(self, reached: str) -> str:
         """The upstream that a host reaches so, by URL or command; empty when none is."""
+        ...
+
+    def may_read(self, tool: str) -> bool:
+        """Whether a tool only reads, which leaves nothing open to report, or may do so for all that is known here."""
         ...
 
 
@@ -92,6 +99,10 @@ class There:
     def server(self, reached: str) -> str:
         """A gateway tells nobody how its upstreams are reached."""
         return ""
+
+    def may_read(self, tool: str) -> bool:
+        """A gateway does not tell what its tools do."""
+        return True
 
     def close(self) -> None:
         """Give the connection back."""
@@ -145,10 +156,18 @@ class Hook:
         return _verdict(told.payload)
 
     def after(self, call: HookCall) -> None:
-        """Report how it went; what was not permitted here, or has no name, is nobody's to report."""
+        """Report how it went; what has no name is nobody's to report.
+
+        Raises BywireError for what was not permitted: also where the host ran other parameters than those permitted.
+        """
         key, tool = call.key(self._host), "" if call.elsewhere or self._is_mediated(call) else self._tool(call)
-        if key and tool:
+        if not key or not tool:
+            return
+        try:
             self._settle(f"{self._principal}|{tool}|{key}", REPORTED.get(call.event, "failed"))
+        except BywireError as error:
+            if error.code != UNPERMITTED or not self._way.may_read(tool):
+                raise
 
     def _settle(self, intent: str, status: str) -> None:
         if intent:
@@ -174,7 +193,7 @@ class Hook:
 def _verdict(said: Mapping[str, Any]) -> Verdict:
     if not said:
         return Verdict(ALLOW)
-    words = [f"{str(said.get('reason') or said.get('code') or 'refused').rstrip('.')}."]
+    words = [f"{str(said.get('reason') or said.get('code') or 'refused')[:REASON_CHARS_MAX].rstrip('.')}."]
     approval = said.get("approval")
     if said.get("code") == payload.APPROVAL_NEEDED:
         where = f" ({approval['url']})" if isinstance(approval, dict) and approval.get("url") else ""
@@ -187,8 +206,10 @@ def _verdict(said: Mapping[str, Any]) -> Verdict:
 def refused_by(said: Any) -> BywireError:
     """A payload as an error."""
     known = said if isinstance(said, dict) else {}
+    rules = known.get("rules")
+    why = rules[0].get("rule") if isinstance(rules, list) and rules and isinstance(rules[0], dict) else None
     return ConfigError(
         str(known.get("reason", "the gateway refused")),
-        code=str(known.get("code", "refused")),
+        code=str(why or known.get("code", "refused")),
         next_step=str(known.get("next_step", "")),
     )

@@ -35,6 +35,11 @@ class Here:
         """From gateway.yaml."""
         return server_of(reached, self._gateway.settings.upstreams)
 
+    def may_read(self, tool: str) -> bool:
+        """From the contract files."""
+        found = self._gateway.catalogue.find(tool)
+        return found is not None and found.read
+
 
 def server_of(reached: str, upstreams: Iterable[Upstream]) -> str:
     """The one MCP upstream that is reached by this URL or command line; empty when none is, or several are."""

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from bywire.adapters.mcp_http import McpHttp
 from bywire.adapters.mcp_link import Link
-from bywire.adapters.mcp_stdio import McpStdio
+from bywire.adapters.mcp_stdio import McpStdio, scrubbed
 from bywire.adapters.mcp_upstream import McpExecutor
 from bywire.adapters.pinned_http import PinnedHttp, parse_origin
 from bywire.gateway.contract import Contract
@@ -83,7 +83,8 @@ def mcp_upstream(upstream: Upstream, contracts: tuple[Contract, ...]) -> Executo
             timeout_seconds=upstream.timeout_seconds,
             refused=ears.refused,
             changed=ears.changed,
-            secret_name=SECRET_NAME if upstream.credential else "",
+            environment=scrubbed(extra=upstream.variables),
+            secret_name=(upstream.credential_variable or SECRET_NAME) if upstream.credential else "",
         )
     else:
         parts = urlsplit(upstream.url)

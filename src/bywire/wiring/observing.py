@@ -34,6 +34,9 @@ def record_of(ask: Ask, answered: Answered, seen: Seen, catalogue: Catalogue, op
     decision, contract = outcome.decision, catalogue.find(ask.tool)
     shadowed = [item for item in decision.obligations if item.get("kind") == "shadowed"] if decision else []
     service, environment = place_of(catalogue, ask.tool, ask.parameters, operator)
+    changed = outcome.sanitized
+    # A report and an answer from the record change nothing and redact nothing again.
+    now = changed if ask.parameters and not outcome.replayed else None
     return CallRecord(
         surface=ask.surface,
         tool=ask.tool,
@@ -44,7 +47,7 @@ def record_of(ask: Ask, answered: Answered, seen: Seen, catalogue: Catalogue, op
         team=seen.team,
         service=service,
         environment=environment,
-        effect=str(decision.effect) if decision is not None else "",
+        effect=outcome.effect,
         status=str(outcome.status),
         rules=tuple(reason.rule for reason in decision.reasons) if decision is not None else (),
         error=answered.code,
@@ -63,6 +66,11 @@ def record_of(ask: Ask, answered: Answered, seen: Seen, catalogue: Catalogue, op
         call=call_id(outcome),
         span=seen.span,
         arguments=seen.arguments,
+        effect_before=str(changed.before) if changed is not None else "",
+        effect_after=str(decision.effect) if changed is not None and decision is not None else "",
+        replaced=now.replaced if now is not None else 0,
+        redacted_request=now.masked if now is not None else {},
+        redacted_response={} if outcome.replayed else outcome.redacted,
     )
 
 

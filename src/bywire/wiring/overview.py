@@ -4,22 +4,20 @@ from typing import Any
 
 import msgspec
 
-from bywire.adapters.sqlite_ledger import open_reader
+from bywire.adapters.sqlite_decisions import named, recent_read
 from bywire.approvals.grant import verify_approval
-from bywire.audit.replay import recorded_decisions
 from bywire.identity.session import Session
-from bywire.ledger.entry import parse_leaf
 from bywire.model.errors import ConflictError, EvidenceError
 from bywire.wiring.approval_view import state_of, summary
 from bywire.wiring.approving import found_row, progress, record_verdict
 from bywire.wiring.delivering import deliveries
 from bywire.wiring.gateway import Gateway
 from bywire.wiring.identities import agents
-from bywire.wiring.workspace import DATABASE_FILE, Workspace
+from bywire.wiring.workspace import Workspace
 
-DECISIONS_SEARCHED_MAX = 2_000
 DELIVERIES_SHOWN_MAX = 50
 APPROVALS_SHOWN_MAX = 200
+_ID_CHARS = 32
 
 
 def status(gateway: Gateway) -> dict[str, Any]:
@@ -39,6 +37,7 @@ def status(gateway: Gateway) -> dict[str, Any]:
         "frozen": workspace.state.frozen(),
         "deliveries": [{"id": state.id, "phase": str(state.phase), "branch": state.branch} for state in states],
         "ledger_entries": workspace.ledger.entry_count(),
+        "config": gateway.config.stale.told(),
     }
 
 
@@ -77,23 +76,22 @@ def take_verdict(workspace: Workspace, approval_id: str, envelope: bytes) -> dic
 
 
 def own_decision(workspace: Workspace, session: Session, decision_id: str) -> dict[str, Any]:
-    """A recorded decision on something that this principal asked. ConflictError `not_found`."""
-    workspace.journal.flush_reads()
-    workspace.writer.run(lambda _: None)  # what is buffered is there once this is
-    reader = open_reader(workspace.directory.path / DATABASE_FILE)
-    try:
-        first = max(0, reader.entry_count() - DECISIONS_SEARCHED_MAX)
-        rows = ((index, parse_leaf(leaf).kind, content) for index, leaf, content in reader.rows(first))
-        kept = ((index, kind, content) for index, kind, content in rows if content is not None)
-        found = None
-        for recorded in recorded_decisions(kept):
-            if recorded.decision.id == decision_id and recorded.input["principal"]["id"] == session.principal.id:
-                found = recorded
-    finally:
-        reader.close()
+    """A recorded decision on something that this principal asked. ConflictError `not_found`, also for somebody else's.
+
+    Reads are recorded in batches and found while they are recent; every other decision is found while it is kept.
+    """
+    found = named(workspace.reader, decision_id)
     if found is None:
-        raise ConflictError(f"no recent decision of yours is called {decision_id}", code="not_found")
-    return {"entry": found.entry, "decision": msgspec.to_builtins(found.decision), "input": found.input}
+        workspace.journal.flush_reads()
+        workspace.writer.run(lambda _: None)  # what is buffered is there once this is
+        found = recent_read(workspace.reader, decision_id)
+    if found is None or decision_id not in found.names or found.principal != session.principal.id:
+        raise ConflictError(
+            f"no decision of yours that is found here is called {decision_id}",
+            code="not_found",
+            next_step=f"an operator finds old reads, too: bywire explain {decision_id[:_ID_CHARS]}",
+        )
+    return found.as_json()
 
 
 def own_agent(workspace: Workspace, session: Session) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from bywire.gateway.contract import ContractError
 from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus
-from bywire.model.errors import BywireError, ConflictError, EvidenceError
+from bywire.model.errors import BywireError, ConflictError, EvidenceError, RateError
+from bywire.model.windows import DAY, PERIOD_MS
 from bywire.policy.engine.policy_engine import RULES as ENGINE_RULES
 from bywire.wiring.telling import explained
 
@@ -33,6 +34,8 @@ CODES = (
 ANSWERS = frozenset({POLICY_DENIED, APPROVAL_NEEDED, UNKNOWN_TOOL})
 RETRYABLE = frozenset({APPROVAL_NEEDED, BUSY, ENGINE_ERROR})
 APPROVAL_RETRY_SECONDS, BUSY_RETRY_SECONDS = 5, 1
+# The fact by which a rule says that there will be room again, and how long anybody may be told to wait.
+RETRY_AFTER_MS, RETRY_MS_MAX = "retry_after_ms", PERIOD_MS[DAY]
 _REASONS_MAX = 16
 # Rules by which the engine itself answers when it could not decide (RULES 8).
 _ENGINE_RULES = frozenset(ENGINE_RULES)
@@ -83,15 +86,17 @@ def of_outcome(outcome: Outcome, *, key: str, public_url: str) -> dict[str, Any]
         return {}
     rules = _rules(decision)
     reason, next_step = _told(outcome, rules)
+    retry = _retry(code, outcome, key)
     return refusal(
         code,
         reason,
         next_step=next_step,
         status=str(outcome.status),
-        effect=str(decision.effect) if decision is not None else "",
+        effect=outcome.effect,
         rules=rules,
         approval=_approval(outcome.approval_id, public_url),
-        retry=_retry(code, outcome, key),
+        retry=retry,
+        retryable=code in RETRYABLE or (code == POLICY_DENIED and retry is not None),
         policy_version=decision.bundle_digest if decision is not None else "",
         decision_id=decision.id if decision is not None else "",
         call_id=call_id(outcome),
@@ -99,11 +104,25 @@ def of_outcome(outcome: Outcome, *, key: str, public_url: str) -> dict[str, Any]
 
 
 def _retry(code: str, outcome: Outcome, key: str) -> dict[str, Any] | None:
-    """When to come back: once a person has looked, or when the upstream says so."""
+    """When to come back: once a person has looked, when less of a limit is used, or when the upstream says so."""
     if code == APPROVAL_NEEDED:
         return {"key": key, "after_seconds": APPROVAL_RETRY_SECONDS}
+    if code == POLICY_DENIED:
+        wait_ms = _wait_ms(outcome.decision)
+        return {"key": key, "after_seconds": _seconds(wait_ms)} if wait_ms else None
     after = (outcome.error or {}).get("retry_after_seconds", "")
     return {"key": key, "after_seconds": int(after)} if code == UPSTREAM_FAILED and after.isdigit() else None
+
+
+def _wait_ms(decision: Decision | None) -> int:
+    """How long until there is room, when nothing but used-up limits stands in the way; 0 when waiting is no help."""
+    waits = [reason.facts.get(RETRY_AFTER_MS) for reason in decision.reasons] if decision is not None else []
+    numbers = [wait for wait in waits if type(wait) is int and 0 < wait <= RETRY_MS_MAX]
+    return max(numbers) if numbers and len(numbers) == len(waits) else 0
+
+
+def _seconds(wait_ms: int) -> int:
+    return -(-wait_ms // 1_000)
 
 
 def of_error(error: Exception, *, key: str = "") -> dict[str, Any]:
@@ -113,7 +132,8 @@ def of_error(error: Exception, *, key: str = "") -> dict[str, Any]:
         said = "the gateway failed; this answer allows nothing, and what had begun is an open intent"
         return refusal(ENGINE_ERROR, said, next_step="bywire status; the gateway's log names the place")
     code = error_code(error)
-    retry = {"key": key, "after_seconds": BUSY_RETRY_SECONDS} if code in RETRYABLE else None
+    after = _seconds(error.retry_after_ms) if isinstance(error, RateError) else BUSY_RETRY_SECONDS
+    retry = {"key": key, "after_seconds": after} if code in RETRYABLE else None
     rules = [{"rule": error.code, "message": error.message, "facts": {}}]
     return refusal(code, error.message, next_step=error.next_step, rules=rules, retry=retry)
 
@@ -141,7 +161,7 @@ def error_code(error: BywireError) -> str:
     """Which of the codes an error of the door is told as."""
     if isinstance(error, EvidenceError):
         return UNAUTHENTICATED if error.code.startswith(_IDENTITY) else INVALID_PARAMETERS
-    if error.code in _PASSING:
+    if error.code in _PASSING or isinstance(error, RateError):
         return BUSY
     if isinstance(error, ConflictError):
         return CONFLICT

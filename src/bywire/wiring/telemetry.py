@@ -16,6 +16,7 @@ from bywire.model.gateway import GatewayConfig
 from bywire.model.gateway_credentials import Found
 from bywire.model.gateway_telemetry import OtlpSettings, TelemetrySettings
 from bywire.wiring.chargeback import usage_between, used
+from bywire.wiring.config_in_force import ConfigInForce
 from bywire.wiring.workspace import Workspace
 
 HEADERS_MAX = 16
@@ -25,8 +26,9 @@ OTLP_SECONDS = 10.0
 class Telemetry:
     """Observers of one gateway. Raises ConfigError for files that are not there. Close it after its last call."""
 
-    def __init__(self, workspace: Workspace, settings: GatewayConfig) -> None:
+    def __init__(self, workspace: Workspace, settings: GatewayConfig, config: ConfigInForce) -> None:
         self._workspace = workspace
+        self._config = config
         self._settings = settings
         said = settings.telemetry
         self._redactor = Redactor(workspace.workspace_key, settings.inspection)
@@ -137,6 +139,7 @@ class Telemetry:
                 Used(one.principal, one.team, one.unit, one.amount) for one in usage_between(workspace, today, today)
             ),
             unrecorded=self.failures,
+            config_stale=bool(self._config.stale.files),
         )
 
 

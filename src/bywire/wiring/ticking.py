@@ -15,22 +15,30 @@ from bywire.wiring.approving import remind
 from bywire.wiring.delivering import Delivering, deliveries, delivering_interval
 from bywire.wiring.workspace import Workspace
 
-TICKS = ("deliveries", "recovery", "reminders", "checkpoints")
+TICKS = ("deliveries", "recovery", "reminders", "checkpoints", "configuration")
 DELIVER_LOCK = "deliver"
 ROUND_SECONDS = 1.0
 WAITING_MS = 5_000
 REMIND_MS = 30_000
 PUBLISH_MS = 60_000
 RECOVER_MS = 60_000
+CONFIG_MS = 2_000
 # After an error of a delivery: somebody has to look, and asking again at once helps nobody.
 BACK_OFF_MS = 30_000
 BUSY = "workspace_busy"
 
 
+def nothing_to_watch() -> None:
+    """For a workspace whose files nobody waits for."""
+
+
 @contextmanager
-def ticking(workspace: Workspace) -> Iterator["Ticking"]:
-    """Rounds of upkeep on a thread of their own, until the block ends; a round under way is finished first."""
-    stop, found = threading.Event(), Ticking(workspace)
+def ticking(workspace: Workspace, watch: Callable[[], None] = nothing_to_watch) -> Iterator["Ticking"]:
+    """Rounds of upkeep on a thread of their own, until the block ends; a round under way is finished first.
+
+    `watch` looks at the files of the configuration.
+    """
+    stop, found = threading.Event(), Ticking(workspace, watch=watch)
     thread = threading.Thread(target=found.run, args=(stop,), name="bywire-ticks")
     thread.start()
     try:
@@ -43,8 +51,14 @@ def ticking(workspace: Workspace) -> Iterator["Ticking"]:
 class Ticking:
     """Rounds of upkeep of one workspace. One thread runs it; `told` may be asked from any."""
 
-    def __init__(self, workspace: Workspace, make: Callable[[Workspace], Delivering] = Delivering) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        make: Callable[[Workspace], Delivering] = Delivering,
+        watch: Callable[[], None] = nothing_to_watch,
+    ) -> None:
         self._workspace = workspace
+        self._watch = watch
         self._make = make
         self._delivering: Delivering | None = None
         self._due: dict[str, int] = {}
@@ -66,6 +80,8 @@ class Ticking:
         workspace, said = self._workspace, ""
         pause = ROUND_SECONDS
         try:
+            if self._is_due("config", CONFIG_MS):
+                self._watch()
             workspace.journal.flush_reads()
             if self._is_due("remind", REMIND_MS):
                 remind(workspace)
@@ -84,7 +100,7 @@ class Ticking:
         found = [state for state in deliveries(self._workspace) if not state.terminal]
         self._open = len(found)
         # What nobody carries on is settled all the same, as its contract allows.
-        recover = self._is_due("recover", RECOVER_MS) and bool(self._workspace.journal.open_intents())
+        recover = self._is_due("recover", RECOVER_MS) and self._workspace.journal.has_recoverable()
         wanted = [state for state in found if self._wants(state)]
         if not (wanted or recover) or not self._is_due("deliver", 0):
             return ROUND_SECONDS

@@ -1,7 +1,7 @@
 """One open workspace: configuration, keys, database, policy, target and door of one repository."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -78,43 +78,49 @@ class Workspace:
         self.keys.trust()  # what is damaged is said before a database is made
         self.workspace_key = self.keys.workspace_key()
         database = directory.path / DATABASE_FILE
-        self.writer = Writer(database, reserve=DiskReserve(database.with_name(f"{DATABASE_FILE}.reserve")))
-        self.reader = Reader(database)
-        self._trust = FollowedTrust(self.keys, self.reader)
-        self.sessions = TokenVerifier(self._trust.current, self.workspace_key)
-        self.log_key = self._settle_keys()
-        self.ledger = SqliteLedger(connect(database, read_only=True))
-        self.state = SqliteState(self.writer, self.reader)
-        self.clock = HighWaterClock(self.state.high_water_ms())
-        self.approvals = SqliteApprovals(self.writer, self.reader)
-        self.break_glass = SqliteBreakGlass(self.writer, self.reader)
-        self.machines = SqliteMachines(self.writer, self.reader)
-        self.deliveries = SqliteDeliveries(self.writer, self.reader)
-        self.repository = GitRepository(repo)
-        self.changes = DeliveredChanges(self.repository, self.machines)
-        self.sandbox = _sandbox(self.operator, directory.path)
-        # Beside, not inside, the operator directory: instances run from here and must not see that one.
-        self.releases = Releases(directory.path.with_name(f"{directory.path.name}-releases"))
-        self.target = LocalTarget(
-            directory.path / "target", search_path=self.operator.isolation.path, hide=(directory.path,)
-        )
-        self.epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
-        self.leased = self.epoch if take_over else -1
-        self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch, self.clock.now_ms)
-        self.witnesses = self._ask_witnesses()
-        self._checked = check
-        if check:
-            self._check_log()
-        self.policies = PolicyInForce(
-            directory.path / "policy",
-            database,
-            self.writer,
-            self.reader,
-            self.state,
-            lambda: self.trust,
-            self.clock.now_ms,
-        )
-        self._tokens: dict[tuple[str, str], str] = {}
+        # Whatever refuses to go on leaves nothing open behind it.
+        with ExitStack() as opening:
+            self.writer = Writer(database, reserve=DiskReserve(database.with_name(f"{DATABASE_FILE}.reserve")))
+            opening.callback(self.writer.close)
+            self.reader = Reader(database)
+            opening.callback(self.reader.close)
+            self._trust = FollowedTrust(self.keys, self.reader)
+            self.sessions = TokenVerifier(self._trust.current, self.workspace_key)
+            self.log_key = self._settle_keys()
+            self.ledger = SqliteLedger(connect(database, read_only=True))
+            opening.callback(self.ledger.close)
+            self.state = SqliteState(self.writer, self.reader)
+            self.clock = HighWaterClock(self.state.high_water_ms())
+            self.approvals = SqliteApprovals(self.writer, self.reader)
+            self.break_glass = SqliteBreakGlass(self.writer, self.reader)
+            self.machines = SqliteMachines(self.writer, self.reader)
+            self.deliveries = SqliteDeliveries(self.writer, self.reader)
+            self.repository = GitRepository(repo)
+            self.changes = DeliveredChanges(self.repository, self.machines)
+            self.sandbox = _sandbox(self.operator, directory.path)
+            # Beside, not inside, the operator directory: instances run from here and must not see that one.
+            self.releases = Releases(directory.path.with_name(f"{directory.path.name}-releases"))
+            self.target = LocalTarget(
+                directory.path / "target", search_path=self.operator.isolation.path, hide=(directory.path,)
+            )
+            self.epoch = self.state.take_epoch() if take_over else self.state.current_epoch()
+            self.leased = self.epoch if take_over else -1
+            self.journal = SqliteJournal(self.writer, self.reader, self.log_key, self.epoch, self.clock.now_ms)
+            self.witnesses = self._ask_witnesses()
+            self._checked = check
+            if check:
+                self._check_log()
+            self.policies = PolicyInForce(
+                directory.path / "policy",
+                database,
+                self.writer,
+                self.reader,
+                self.state,
+                lambda: self.trust,
+                self.clock.now_ms,
+            )
+            self._tokens: dict[tuple[str, str], str] = {}
+            opening.pop_all()
 
     def holds(self, presence: Presence) -> None:
         """Keep whoever would replace the database out until this is closed."""
@@ -231,24 +237,14 @@ class Workspace:
 
     def _settle_keys(self) -> SigningKey:
         """Finish a replacement of keys that was cut short, then load the log's."""
-        try:
-            finish_replacements(self.directory, self.keys, self._trust)
-            return _trusted_log_key(self.keys, self.trust)
-        except BaseException:
-            self.writer.close()
-            self.reader.close()
-            raise
+        finish_replacements(self.directory, self.keys, self._trust)
+        return _trusted_log_key(self.keys, self.trust)
 
     def _ask_witnesses(self) -> Witnesses:
         """What each witness knows of the log, asked once, before anything is believed of it."""
-        try:
-            memory = WitnessMemory(self.directory)
-            witnesses = Witnesses(self.operator.witnessing, memory, lambda: self.trust, self.clock.now_ms)
-            witnesses.ask()
-        except BaseException:
-            self.writer.close()
-            self.reader.close()
-            raise
+        memory = WitnessMemory(self.directory)
+        witnesses = Witnesses(self.operator.witnessing, memory, lambda: self.trust, self.clock.now_ms)
+        witnesses.ask()
         return witnesses
 
     def _prove(self, size1: int, size2: int) -> list[bytes]:
@@ -262,13 +258,9 @@ class Workspace:
     def _check_log(self) -> None:
         """Refuse to work on a log that is shorter than, or differs from, what was published."""
         keys, erasers = log_keys(self.trust), eraser_keys(self.trust)
-        try:
-            self.writer.run(
-                lambda tx: check_tail(tx, self.trust.origin, keys, self.witness_notes(), erasers), reducing=True
-            )
-        except BaseException:
-            self.writer.close()
-            raise
+        self.writer.run(
+            lambda tx: check_tail(tx, self.trust.origin, keys, self.witness_notes(), erasers), reducing=True
+        )
 
     def _append(self, tx: Transaction, kind: str, about: str, document: dict[str, Any]) -> int:
         record = jcs.canonical(document)

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
+from bywire.adapters import otel_fields
 from bywire.adapters.json_log import JsonLog
 from bywire.adapters.json_log_lines import line_of, short_line_of
-from bywire.adapters.metrics_counts import OTHER, CallCounts, Histogram, Names
+from bywire.adapters.metrics_counts import KINDS_MAX, OTHER, CallCounts, Histogram, Names
 from bywire.adapters.otel_fields import TEXT_CHARS_MAX, attributes, told
 from bywire.adapters.syslog_message import framed, message, severity
 from bywire.adapters.telemetry_outbox import Outbox
@@ -135,6 +136,79 @@ def test_names_that_nobody_declared_are_looked_through_and_cut():
     assert made.evidence[1] == "[aws_key]"
     assert made.trace == ""
     assert "bywire.shadow.would_block" not in attributes(made)
+
+
+HOSTILE_KINDS = (
+    "",
+    "x" * 65,
+    "Email",
+    "e mail",
+    'a"} 1\nbywire_up{a="',
+    "a\n",
+    "é",
+    "bywire.decision.id",
+    KEY,
+    "other",
+    "1st",
+)
+
+
+@pytest.mark.parametrize("kind", HOSTILE_KINDS)
+def test_what_is_called_like_no_kind_is_neither_a_label_nor_a_name(kind):
+    counts = CallCounts()
+    one = record(effect="sanitize", redacted_request={kind: 2, "email": 1}, redacted_response={kind: 3})
+    counts.observed(one)
+    assert dict(counts.redactions) == {
+        (OTHER, "request"): 2,
+        ("email", "request"): 1,
+        (OTHER, "response"): 3,
+    }
+    found = attributes(told(one, SHOWN))
+    assert {name for name in found if name.startswith("bywire.redacted.")} == {
+        "bywire.redacted.request.email",
+        "bywire.redacted.request.other",
+        "bywire.redacted.response.other",
+    }
+    assert json.loads(line_of(one, SHOWN))["redacted_response"] == {"other": 3}
+    assert KEY not in str(found)
+
+
+def test_a_flood_of_kinds_is_bounded_and_loses_no_count():
+    flood = {f"kind_{number}": 1 for number in range(5_000)}
+    one = record(effect="sanitize", redacted_request=flood, redacted_response=flood)
+    counts = CallCounts()
+    for _ in range(2):
+        counts.observed(one)
+    assert len(counts.redactions) == 2 * (KINDS_MAX + 1)
+    assert sum(counts.redactions.values()) == 4 * len(flood)
+    made = told(one, SHOWN)
+    assert len(made.redacted_request) == otel_fields.KINDS_MAX + 1
+    assert sum(made.redacted_request.values()) == len(flood)
+    assert len(line_of(one, SHOWN)) < 4_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "counted"),
+    [
+        ({"effect": "sanitize", "status": "committed"}, 1),
+        ({"effect": "sanitize", "status": "unknown"}, 1),
+        ({"effect": "sanitize", "status": "advised"}, 0),
+        ({"effect": "approval_needed", "status": "pending"}, 0),
+        ({"effect": "deny", "status": "denied"}, 0),
+    ],
+)
+def test_only_what_was_allowed_so_counts_as_taken_out_of_a_request(changes, counted):
+    counts = CallCounts()
+    counts.observed(record(**changes, redacted_request={"email": 1}))
+    assert sum(counts.redactions.values()) == counted
+
+
+def test_an_unmasked_call_says_nothing_of_masking():
+    assert [name for name in attributes(told(record(), SHOWN)) if "sanitize" in name or "redacted" in name] == []
+    assert (
+        not {"effect_before", "effect_after", "replaced", "redacted_request"}
+        & json.loads(line_of(record(), SHOWN)).keys()
+    )
 
 
 def test_a_secret_that_is_cut_off_does_not_stay():

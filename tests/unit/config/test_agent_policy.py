@@ -1,5 +1,7 @@
 """agent-policies/*.yaml as it is read: the seed's example as it stands, and every way of meaning less than is said."""
 
+import json
+
 import msgspec
 import pytest
 
@@ -73,8 +75,8 @@ def test_everything_that_an_action_can_say():
         parameters={"a.b": {"one_of": [1, "x", True]}, "c": {"min": 1, "max": 2.5}, "d": {"pattern": "v[0-9]+"}},
         allowed_commands=["kubectl get", "helm"],
         egress=["api.example.com", "*.example.org:8443"],
-        budgets={"per_hour": 20, "per_day": {"replica_hours": 1.5, "tokens": 200_000}},
-        rate="10/hour",
+        budgets={"per_day": {"replica_hours": 1.5, "tokens": 200_000}, "per_hour": 20, "per_minute": {"tokens": 900}},
+        rate="5/second",
         approval_needed=True,
     )
     assert found.images == (Image(DIGEST, "registry.example:5000/team/app"),)
@@ -83,11 +85,39 @@ def test_everything_that_an_action_can_say():
     assert found.commands == (("kubectl", "get"), ("helm",))
     assert found.egress == (HostPort("api.example.com", 443), HostPort("*.example.org", 8443))
     assert found.budgets == (
+        Budget("tokens", "minute", 900_000),
         Budget("actions", "hour", 20_000),
         Budget("replica_hours", "day", 1_500),
         Budget("tokens", "day", 200_000_000),
-        Budget("actions", "hour", 10_000),
+        Budget("actions", "second", 5_000),
     )
+
+
+def test_an_agent_has_budgets_in_all_and_in_each_environment():
+    places = {"production": {"per_minute": 2}, "staging": {"per_day": {"tokens": 5}}}
+    budgets = json.dumps({"per_second": 3, "environments": places})
+    found = read(f"agent: a\nactions: [{{name: deploy}}]\nbudgets: {budgets}")
+    assert found.budgets == (
+        Budget("actions", "second", 3_000),
+        Budget("actions", "minute", 2_000, "production"),
+        Budget("tokens", "day", 5_000, "staging"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("budgets", "told"),
+    [
+        ({"environments": {}}, "bounds nothing"),
+        ({"environments": {"prod": {"per_day": 1}}}, "unknown key 'prod'"),
+        ({"environments": {"production": {}}}, "bounds nothing"),
+        ({"environments": {"production": 5}}, "a mapping"),
+        ({"environments": {"production": {"environments": {"staging": {"per_day": 1}}}}}, "unknown key"),
+    ],
+)
+def test_a_budget_of_an_environment_bounds_something_there(budgets, told):
+    with pytest.raises(ConfigError) as refused:
+        read(f"agent: a\nactions: [{{name: deploy}}]\nbudgets: {json.dumps(budgets)}")
+    assert told in refused.value.message + refused.value.next_step
 
 
 @pytest.mark.parametrize(
@@ -159,7 +189,11 @@ def test_everything_that_an_action_can_say():
         ({"budgets": {"per_day": {"tokens": -1}}}, "between 0"),
         ({"budgets": {"per_day": {"tokens": 0.0001}}}, "thousandths"),
         ({"budgets": {"per_hour": 1.5}}, "a whole number"),
-        ({"rate": "10/minute"}, "10/hour"),
+        ({"rate": "10/week"}, "10/hour"),
+        ({"rate": "0/second"}, "10/hour"),
+        ({"rate": "1.5/second"}, "10/hour"),
+        ({"budgets": {"per_second": 0.5}}, "a whole number"),
+        ({"budgets": {"environments": {"production": {"per_day": 1}}}}, "unknown key 'environments'"),
         ({"rate": "0/hour"}, "10/hour"),
         ({"rate": 10}, "10/hour"),
         ({"name": "*"}, "there is no '*'"),

@@ -60,6 +60,23 @@ def test_what_a_server_says_of_itself_is_shown_and_not_believed():
     assert parse_draft(found.entry, "up") == ""
 
 
+@pytest.mark.parametrize(
+    ("schema", "others"),
+    [
+        ({"type": "object", "properties": {"q": {"type": "string"}}}, False),
+        ({"type": "object", "properties": {}}, False),
+        ({"type": "object", "properties": {"q": {}}, "additionalProperties": True}, True),
+        ({"type": "object", "properties": {"q": {}}, "patternProperties": {"^x": {}}}, None),
+        ({"type": "object", "properties": {"q": {}}, "anyOf": [{"required": ["q"]}]}, None),
+        ({"type": "object"}, None),
+    ],
+)
+def test_a_draft_takes_no_parameter_that_the_server_did_not_name(schema, others):
+    """The server's program may read one that it never declared; a person who wants it opens the schema."""
+    tool = {**TOOL, "inputSchema": schema}
+    assert draft(tool, definition_digest(tool), None).entry["schema"].get("additionalProperties") is others
+
+
 def test_a_pack_that_knows_the_tool_is_believed_in_its_own_words():
     found = draft(MERGE, DIGEST, pack("github"))
     assert (found.state, found.reviewed) == (KNOWN, True)
@@ -88,8 +105,32 @@ def test_instructions_are_quarantined_at_once_and_lose_their_words(place):
     found = draft(tool, DIGEST, pack("github"))
     assert (found.state, found.reviewed, found.entry["reviewed"]) == (QUARANTINED, False, False)
     assert "IMPORTANT" not in json.dumps(found.entry)
+    # A person who has looked sets `reviewed`, and has the pack's contract, in the pack's words.
+    assert found.entry["category"] == "repo_write"
+    assert found.entry["definition"] == DIGEST
     assert suspicions({"inputSchema": found.entry["schema"]}) == ()
     assert parse_draft(found.entry, "up") == ""
+
+
+@pytest.mark.parametrize("place", ["outputSchema", "annotations"])
+def test_words_that_would_be_shown_beside_the_packs_own_keep_its_contract_away(place):
+    said = {"outputSchema": {"type": "object", "description": POISON}, "annotations": {"title": POISON}}
+    found = draft({**MERGE, place: said[place]}, DIGEST, pack("github"))
+    assert (found.state, found.entry["category"]) == (QUARANTINED, "unknown_write")
+
+
+def test_a_server_of_another_version_keeps_the_contract_without_what_it_lacks():
+    lacking = json.loads(json.dumps(MERGE))
+    del lacking["inputSchema"]["properties"]["commit_title"]
+    found = draft(lacking, DIGEST, pack("github"))
+    # What a write can no longer be told may have been what bounded it: a person looks.
+    assert (found.state, found.entry["reviewed"], found.why) == (KNOWN, False, "the server has no commit_title")
+    assert "commit_title" not in found.entry["schema"]["properties"]
+    assert (found.entry["category"], parse_draft(found.entry, "up")) == ("repo_write", "")
+    read = {"name": "get_annotation_tags", "inputSchema": {"type": "object", "properties": {"tag": {"type": "string"}}}}
+    found = draft(read, DIGEST, pack("grafana"))
+    assert (found.state, found.entry["reviewed"]) == (KNOWN, True)
+    assert pack("grafana").tools["get_annotation_tags"]["schema"]["properties"].keys() == {"tag", "limit"}
 
 
 @pytest.mark.parametrize(

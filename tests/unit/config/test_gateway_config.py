@@ -12,6 +12,10 @@ def read(**document):
     return parse({"version": 1, **document}, "gateway.yaml")
 
 
+def program(**fields):
+    return {"name": "tools", "kind": "mcp", "command": ["a"], **fields}
+
+
 def upstream(**fields):
     return {"name": "shop", "kind": "http", "url": "https://api.example", **fields}
 
@@ -51,6 +55,16 @@ def test_upstreams_are_found_by_name():
     assert found.upstream("none") is None
 
 
+def test_a_program_has_variables_and_finds_its_credential_in_one():
+    origin = {"gh": {"origin": "stdio:tools", "token_file": "/run/token"}}
+    named = program(
+        variables={"GRAFANA_URL": "https://g.example", "EMPTY": ""}, credential="gh", credential_variable="T"
+    )
+    found = read(upstreams=[named], credentials=origin).upstream("tools")
+    assert found.variables == {"GRAFANA_URL": "https://g.example", "EMPTY": ""}
+    assert found.credential_variable == "T"
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [
@@ -77,6 +91,24 @@ def test_upstreams_are_found_by_name():
         ({"upstreams": [upstream(timeout_seconds=0)]}, "upstreams[0].timeout_seconds"),
         ({"upstreams": [upstream(credential="none")]}, "which is not there"),
         ({"upstreams": [upstream(token="x")]}, "unknown key 'token'"),
+        ({"upstreams": [upstream(variables={"A": "b"})]}, "only a command has variables"),
+        ({"upstreams": [upstream(credential_variable="A_TOKEN")]}, "only a command has variables"),
+        ({"upstreams": [program(credential_variable="A_TOKEN")]}, "no credential to put there"),
+        ({"upstreams": [program(variables={"A-B": "x"})]}, "no name for one of the variables"),
+        ({"upstreams": [program(variables={"A": 1})]}, "upstreams[0].variables.A"),
+        ({"upstreams": [program(variables={"A": "x\0"})]}, "upstreams[0].variables.A"),
+        ({"upstreams": [program(variables={f"V{n}": "x" for n in range(33)})]}, "at most 32 variables"),
+        *(
+            ({"upstreams": [program(variables={name: "s3cret-value"})]}, f"{name} is a secret")
+            for name in (
+                "GITHUB_PERSONAL_ACCESS_TOKEN",
+                "grafana_api_key",
+                "TOKEN",
+                "DB_PASSWORD",
+                "X_APIKEY",
+                "SSH_PRIVATE_KEY",
+            )
+        ),
     ],
 )
 def test_what_it_refuses_names_the_field(document, said):
@@ -84,3 +116,4 @@ def test_what_it_refuses_names_the_field(document, said):
         parse({"version": 1, **document}, "gateway.yaml")
     assert said in refused.value.message
     assert refused.value.next_step
+    assert "s3cret-value" not in refused.value.message + refused.value.next_step

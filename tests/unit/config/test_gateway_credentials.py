@@ -53,6 +53,16 @@ def test_each_kind():
     assert narrowed.permissions_for("github.get_issue") == {"contents": "read"}
 
 
+def test_a_credential_for_a_program_is_for_the_program_of_one_upstream():
+    assert read(gh=one(origin="stdio:grafana", token_file="/run/token"))[0].origin == "stdio:grafana"
+    assert read(gh=one(origin="stdio:grafana", vault=VAULT))[0].origin == "stdio:grafana"
+    for origin in ("stdio:", "stdio:Grafana", "stdio:a b", "stdio:grafana/x", "stdio://grafana", "STDIO:grafana"):
+        assert "origin" in refused(one(origin=origin, token_file="/run/token"))
+    for minted in ({"kubernetes": ACCOUNT}, {"github_app": APP}):
+        assert "made for each action" in refused(one(origin="stdio:grafana", **minted))
+    assert "address" in refused(one(vault={**VAULT, "address": "stdio:grafana"}))
+
+
 def test_one_way_for_each_environment():
     ways = [
         one(token_env="STAGING", environments=["staging", "non-production"]),

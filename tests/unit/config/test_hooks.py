@@ -1,11 +1,12 @@
 """Hooks: what hosts send, what they are answered, and their configuration files."""
 
 import json
+import tomllib
 
 import pytest
 
 from bywire.config.hook_answers import ALLOW, DENY, Verdict, answer, blocked
-from bywire.config.hook_files import EVENTS, with_hook, without_hook
+from bywire.config.hook_files import EVENTS, managed, with_hook, without_hook
 from bywire.config.hook_input import AFTER, BEFORE, BYTES_MAX, FAILED, OTHER, parse_hook_input
 from bywire.config.hook_places import touches_hooks
 from bywire.model.errors import ConfigError
@@ -114,6 +115,13 @@ for _ in range(80):
         ("Bash", {"command": "echo {} > settings.json", "workdir": "/w/.claude"}, "/w", True),
         ("Tomorrow", {"anything": "x .cursor y"}, "/w", True),
         ("Tomorrow", DEEP, "/w", True),
+        ("Write", {"file_path": "/w/.claude/skills/x/SKILL.md", "content": "hooks:"}, "/w", True),
+        ("Write", {"file_path": "/w/.claude/commands/a.md", "content": "hooks:"}, "/w", True),
+        ("Write", {"file_path": "a.md", "content": "hooks:"}, "/w/.claude/agents", True),
+        ("Write", {"file_path": "/w/.mcp.json", "content": "{}"}, "/w", True),
+        ("Write", {"file_path": "/home/d/.claude.json", "content": "{}"}, "/w", True),
+        ("Bash", {"command": "echo {} > .mcp.json"}, "/w", True),
+        ("", {"path": "/w/.mcp.json"}, "", True),
         ("", {"path": "/w/.claude/./settings.json"}, "", True),
         ("", {"source": "/w/.claude", "destination": "/w/.c2"}, "", True),
         ("", {"uri": "file:///w/%2Eclaude/settings.json"}, "", True),
@@ -123,7 +131,8 @@ for _ in range(80):
         ("Read", {"file_path": "/w/.claude/settings.json"}, "/w/.claude", False),
         ("Grep", {"path": ".claude", "pattern": "x"}, "/w", False),
         ("Task", {"prompt": "look at .claude/settings.json"}, "/w", False),
-        ("Write", {"file_path": "/w/.claude/commands/a.md", "content": "rm -r .claude"}, "/w", False),
+        ("Write", {"file_path": "/w/.claude/rules/a.md", "content": "rm -r .claude"}, "/w", False),
+        ("Write", {"file_path": "/w/mcp.json", "content": "{}"}, "/w", False),
         ("Write", {"file_path": "/w/a.claude/settings.json"}, "/w", False),
         ("Write", {"file_path": "settings.json"}, "/w", False),
         ("Bash", {"command": "cat claude.py CLAUDE.md; curl https://api.claude.ai"}, "/w", False),
@@ -145,6 +154,40 @@ def test_session_and_call_name_the_run_and_the_key_and_nothing_else_does():
     assert plain.key("claude-code") != plain.key("codex")
     assert plain.run("claude-code") != read({**CLAUDE, "session_id": "s-2"}).run("claude-code")
     assert "|" not in read({**CLAUDE, "session_id": "a|b|c", "tool_use_id": "x|y"}).key("codex")
+
+
+def test_what_hosts_send_today_is_read():
+    """Claude Code 2.1.330 and Codex 0.169.0, as they sent it; a tool of a script (`exec`) has its own id."""
+    claude = read({
+        **CLAUDE, "prompt_id": "p", "permission_mode": "default", "effort": {"level": "medium"}, "agent_id": "a9",
+        "agent_type": "general-purpose",
+    })  # fmt: skip
+    assert claude == read(CLAUDE)
+    failed = {"error": "Exit code 3", "is_interrupt": False, "duration_ms": 9}
+    assert read({**CLAUDE, **failed, "hook_event_name": "PostToolUseFailure"}).event == FAILED
+    codex = {
+        "session_id": "01a1", "turn_id": "01a2", "transcript_path": "/t", "cwd": "/w/.codex", "model": "m",
+        "permission_mode": "bypassPermissions", "hook_event_name": "PreToolUse", "tool_name": "Bash",
+        "tool_input": {"command": "echo x > hooks.json"}, "tool_use_id": "exec-fc7b8883-e5de-433a-a4d8-9ff7cc71e924",
+    }  # fmt: skip
+    call = read(codex, "codex")
+    assert (call.tool, call.parameters, call.cwd) == ("Bash", {"command": "echo x > hooks.json"}, "/w/.codex")
+    assert touches_hooks(call.tool, call.parameters, call.cwd)
+    after = read({**codex, "hook_event_name": "PostToolUse", "tool_response": ""}, "codex")
+    assert (after.event, after.key("codex")) == (AFTER, call.key("codex"))
+
+
+def test_what_an_edit_of_a_large_file_brings_back_is_still_read():
+    """Claude Code sends the file as it was, and what changed, with the event after: five times what was written."""
+    told = {"originalFile": 'x"' * 2**20, "structuredPatch": [{"lines": ['y"' * 2**20] * 3}]}
+    assert read({**CLAUDE, "hook_event_name": "PostToolUse", "tool_response": told}).event == AFTER
+
+
+@pytest.mark.parametrize(("host", "same"), [("claude-code", False), ("codex", False), ("cursor", True)])
+def test_other_parameters_are_another_call_where_a_host_says_what_it_ran(host, same):
+    one = read(CLAUDE).key(host)
+    assert (one == read({**CLAUDE, "tool_input": {"command": "ls -a"}}).key(host)) is same
+    assert one == read({**CLAUDE, "hook_event_name": "PostToolUse"}).key(host)
 
 
 def test_cursor_s_events():
@@ -194,7 +237,8 @@ def test_what_is_no_input_of_a_hook_is_refused(data):
 )
 def test_each_host_is_answered_in_its_own_words(host, effect, decide, said):
     reply = answer(host, Verdict(effect, "why\x1b[31m\nnot"), decide=decide)
-    assert (reply.code, reply.err) == (0, "")
+    refused = host != "cursor" and said == "deny"
+    assert (reply.code, reply.err) == ((2, "bywire: why?[31m not") if refused else (0, ""))
     if not said:
         assert reply.out == ""
         return
@@ -233,6 +277,28 @@ def test_other_hooks_and_settings_stay():
     assert without_hook(moved, "claude-code") == OTHERS
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"/bin/sh -c '{COMMAND}'",
+        f"/bin/sh -c '{COMMAND} || true'",
+        "/bin/sh -c",
+        "/bin/sh -c 'x' y",
+        "/bin/sh -c \"it's",
+    ],
+)
+def test_a_shell_that_is_not_the_one_we_put_in_is_somebody_else_s(command):
+    theirs = {"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"type": "command", "command": command}]}]}}
+    assert without_hook(with_hook(theirs, "claude-code", COMMAND), "claude-code") == theirs
+
+
+def test_one_that_was_put_in_before_is_replaced():
+    old = {"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"type": "command", "command": COMMAND}]}]}}
+    found = with_hook(old, "claude-code", COMMAND)["hooks"]["PreToolUse"]
+    assert len(found) == 1
+    assert found[0]["hooks"][0]["command"].startswith("/bin/sh -c ")
+
+
 def test_one_of_ours_beside_another_s_in_one_entry_goes_alone():
     shared = {"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"command": COMMAND}, {"command": "x"}]}]}}
     assert without_hook(shared, "claude-code") == {
@@ -248,6 +314,16 @@ def test_put_in_and_taken_out_nothing_is_left(host):
     assert left == ({"version": 1} if host == "cursor" else {})
     if host == "cursor":
         assert all(entry["failClosed"] is True for entries in found["hooks"].values() for entry in entries)
+
+
+def test_what_a_machine_s_owner_adds_says_the_same():
+    """Claude Code reads it as JSON, Codex as TOML; no other host's is known."""
+    command = "/opt/it's/bywire --repo '/r \"x\"' hook codex --as bot"
+    for host, read_text in (("claude-code", json.loads), ("codex", tomllib.loads)):
+        assert read_text(managed(host, command))["hooks"] == with_hook({}, host, command)["hooks"]
+    assert tomllib.loads(managed("codex", command))["features"] == {"hooks": True}
+    with pytest.raises(ConfigError, match="no file of cursor"):
+        managed("cursor", command)
 
 
 @pytest.mark.parametrize("document", [[], "x", {"hooks": []}, {"hooks": {"PreToolUse": {}}}, None])

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from bywire.config import contract_files
-from bywire.config.packs import HOST, HOSTS, HTTP, KINDS, MCP, narrows
+from bywire.config.packs import HOST, HOSTS, HTTP, KINDS, MCP, cut_to, misfits
 from bywire.wiring.packs import pack, packs
 
 PUBLISHED = json.loads((Path(__file__).parents[2] / "conformance" / "published_tools.json").read_text())
 COUNTS = {
-    "argocd": 15, "claude-code": 29, "codex": 4, "cursor": 13, "github": 117, "github-rest": 49, "gitlab-rest": 48,
-    "grafana": 100, "kubernetes": 23,
+    "argocd": 16, "claude-code": 38, "codex": 11, "cursor": 13, "github": 117, "github-rest": 49, "gitlab-rest": 48,
+    "grafana": 124, "kubernetes": 24,
 }  # fmt: skip
 DESTRUCTIVE = (
     "create", "delete", "remove", "update", "merge", "push", "write", "scale", "sync", "run_", "exec", "install",
@@ -40,6 +40,11 @@ CATEGORIES = {
     ("github", "delete_repository"): "data_mutation",
     ("grafana", "update_datasource"): "secret_mutation",
 }
+# What changes alerts, calls any API, or is a product of its own.
+LEFT_OUT = (
+    "alerting_routing_write", "alerting_rules_write", "alerting_silences_write", "grafana_api_request", "ask_assistant",
+    "agento11y_",
+)  # fmt: skip
 ALL = [(one.name, name, tool) for one in packs() for name, tool in one.tools.items()]
 
 
@@ -115,7 +120,7 @@ def test_an_agent_never_approves_and_never_reads_secrets_through_a_pack():
 @pytest.mark.parametrize("source", PUBLISHED)
 def test_packs_know_what_servers_publish(source):
     known, published = pack(source), PUBLISHED[source]["tools"]
-    left_out = {"grafana_api_request", "ask_assistant"} if source == "grafana" else set()
+    left_out = {name for name in published if source == "grafana" and name.startswith(LEFT_OUT)}
     assert known.kind.kind == MCP
     assert set(published) - set(known.tools) == left_out
     assert set(known.tools) <= set(published)
@@ -155,4 +160,49 @@ WIDE = {"type": "object", "required": ["a"], "properties": {"a": {"type": "strin
     ],
 )
 def test_a_tool_is_known_when_every_call_means_the_same(wide, expected):
-    assert narrows(NARROW, wide) is expected
+    assert (list(misfits(NARROW, wide)) == []) is expected
+
+
+LACKING = {**WIDE, "properties": {"a": {"type": "string"}}}
+
+
+def test_a_contract_is_cut_to_what_a_server_of_another_version_takes():
+    entry, cut = cut_to({"name": "x", "schema": NARROW}, LACKING)
+    assert (cut, entry["schema"]) == (("n",), {**NARROW, "properties": {"a": NARROW["properties"]["a"]}})
+    whole = {"name": "x", "schema": NARROW}
+    assert cut_to(whole, WIDE) == (whole, ())
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"environment_from": {"parameter": "n", "values": {}}},
+        {"meaning": {"replicas": "n"}},
+        {"cost": [{"unit": "tokens", "parameter": "n", "factor": 1}]},
+        {"idempotency_key_from": "job-{n}"},
+        {"schema": {**NARROW, "required": ["a", "n"]}},
+    ],
+)
+def test_what_a_contract_needs_or_reads_from_is_never_cut(reading):
+    assert cut_to({"name": "x", "schema": NARROW, **reading}, LACKING) is None
+
+
+def test_nothing_is_cut_of_what_is_inside_of_a_value_or_has_another_type():
+    inside = {**NARROW, "properties": {**NARROW["properties"], "o": {"type": "object", "properties": {"k": {}}}}}
+    theirs = {**WIDE, "properties": {**WIDE["properties"], "o": {"type": "object", "properties": {"z": {}}}}}
+    assert cut_to({"name": "x", "schema": inside}, theirs) is None
+    assert cut_to({"name": "x", "schema": NARROW}, {**WIDE, "properties": {"a": {"type": "array"}}}) is None
+
+
+def test_no_pack_lets_a_call_choose_where_it_goes():
+    """Servers take parameters that lead a call to another instance; contracts speak for the one of gateway.yaml."""
+    for source, name in (("argocd", "argocdBaseUrl"), ("kubernetes", "context"), ("grafana", "orgId")):
+        for tool, entry in pack(source).tools.items():
+            assert name not in entry["schema"]["properties"], tool
+    page = pack("grafana").tools["get_doc"]["schema"]
+    import jsonschema_rs
+
+    pages = jsonschema_rs.validator_for(page)
+    assert pages.is_valid({"url": "https://grafana.com/docs/grafana/latest/"})
+    for url in ("https://grafana.com.evil.example/docs/", "http://169.254.169.254/", "https://grafana.com/docs/\n", ""):
+        assert not pages.is_valid({"url": url}), url

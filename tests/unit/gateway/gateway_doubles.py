@@ -15,6 +15,7 @@ from bywire.model.action import ActionRequest
 from bywire.model.decision import Decision, Effect
 from bywire.model.operator import Limits, OperatorConfig, Person
 from bywire.model.principal import KeyRole, Principal, PrincipalKind
+from bywire.seal.dsse import unverified_statement
 from bywire.seal.keys import SigningKey
 
 NOW = 1_790_000_000_000
@@ -80,6 +81,7 @@ class MemoryState:
     def __init__(self):
         self.snap = SNAPSHOT
         self.counts = {}
+        self.lately = ()
         self.asked = []
         self.is_frozen = False
 
@@ -95,6 +97,10 @@ class MemoryState:
 
     def spent(self, scope, unit, period, at):
         return self.counts.get((scope, unit, period, at), 0)
+
+    def recent(self, scopes, now_ms):
+        assert now_ms == NOW
+        return tuple(one for one in self.lately if one.scope in scopes)
 
 
 class MemoryTarget:
@@ -148,10 +154,22 @@ class MemoryCredentials:
 
 
 class MemoryRecords:
-    """The part of `gateway.ports.Journal` that keeps documents."""
+    """The part of `gateway.ports.Journal` that keeps documents and statements, in order."""
 
     def __init__(self):
         self.documents = []
+        self.records = []
+        self.asked_about = {}
+
+    def record(self, kind, envelope, change, now_ms, about=""):
+        said = unverified_statement(envelope).predicate
+        self.records.append((kind, said, change, now_ms))
+        if about:
+            self.asked_about[about] = msgspec.convert(said["decision"], Decision)
+        return 20 + len(self.records)
+
+    def decision_on(self, approval_id):
+        return self.asked_about.get(approval_id)
 
     def record_document(self, kind, document, change, now_ms):
         self.documents.append((kind, document, change, now_ms))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bywire.gateway.credential_forms import TAKEN_OUT, forms, taken_out, without
+from bywire.gateway.credential_forms import TAKEN_OUT, forms, taken_out, tallied, without
 from bywire.gateway.ports import Credential
 
 PLAIN = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"
@@ -88,3 +88,16 @@ def test_a_megabyte_is_searched_quickly():
     began = time.process_time()
     taken_out(text, credential(PLAIN))
     assert time.process_time() - began < 0.5
+
+
+def test_what_is_taken_out_is_counted_wherever_it_happens_during_the_call():
+    one = credential(PLAIN)
+    with tallied() as counts:
+        kept = without({"a": [f"{PLAIN} {PLAIN}"], PLAIN: "[credential]"}, one)
+        taken_out(base64.b64encode(PLAIN.encode()).decode(), one)
+        with tallied() as inner:
+            without(PLAIN, one)
+        without(kept, one)
+    assert (dict(counts), dict(inner)) == ({"credential": 4}, {"credential": 1})
+    without(PLAIN, one)
+    assert dict(counts) == {"credential": 4}

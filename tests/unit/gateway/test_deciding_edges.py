@@ -15,6 +15,7 @@ from gateway_doubles import (
     WEIGHT,
     FixedClock,
     MemoryApprovals,
+    MemoryRecords,
     MemoryState,
     ask,
     decision,
@@ -85,7 +86,7 @@ class World:
             state=self.state,
             standing=Stands(),
             facts=Facts(),
-            pending=Pending(MemoryApprovals(*candidates), lambda: TRUST, OPERATOR),
+            pending=Pending(MemoryApprovals(*candidates), MemoryRecords(), lambda: TRUST, OPERATOR),
             entrance=self.entrance,
         )
 

@@ -33,7 +33,7 @@ from bywire.gateway.contract import ContractError
 from bywire.gateway.door import Door
 from bywire.gateway.ports import INTENT_EXISTS, Debit, IntentRow, Miss
 from bywire.gateway.sealing import open_parameters
-from bywire.model.decision import Effect, Outcome, OutcomeStatus
+from bywire.model.decision import Effect, Outcome, OutcomeStatus, Reason
 from bywire.model.errors import ConflictError, EvidenceError, TargetError
 from bywire.seal import jcs
 from bywire.seal.dsse import unverified_statement
@@ -55,7 +55,6 @@ class MemoryJournal(MemoryRecords):
         super().__init__()
         self.rows = {}
         self.intents = []
-        self.records = []
         self.settled = []
         self.reads = []
         self.misses = None
@@ -82,10 +81,6 @@ class MemoryJournal(MemoryRecords):
             kept = msgspec.structs.replace(outcome, entry=entry)
             self.rows[key] = msgspec.structs.replace(self.rows[key], state=str(outcome.status), outcome=kept)
         return entry
-
-    def record(self, kind, envelope, change, now_ms):
-        self.records.append((kind, unverified_statement(envelope).predicate, change, now_ms))
-        return 20 + len(self.records)
 
     def note_read(self, document, now_ms):
         self.reads.append((document, now_ms))
@@ -325,8 +320,9 @@ def test_a_dry_run_is_a_decision_and_no_effect(world):
 def test_a_dry_run_asks_nobody(world):
     world.engine.answer = ASKS
     outcome = world.note(dry_run=True)
-    assert (outcome.status, outcome.approval_id, outcome.entry) == (PENDING, "", -1)
-    assert world.approvals.packets == world.journal.records == []
+    assert (outcome.status, outcome.approval_id, outcome.entry) == (PENDING, "", 21)
+    assert world.approvals.packets == []
+    assert [record[0] for record in world.journal.records] == ["decision"]
 
 
 # --- waiting for a person ---
@@ -346,6 +342,36 @@ def test_rule_18_a_person_is_asked_once(world):
     assert len(world.approvals.packets) == len(world.journal.records) == 1
 
 
+def test_rule_12_who_comes_back_is_decided_anew_and_told_the_recorded_decision_that_says_the_same(world):
+    world.engine.answer = ASKS
+    first = world.note()
+    world.engine.answer = msgspec.structs.replace(ASKS, id="de-2", input_digest="e" * 64)
+    assert world.note().decision == first.decision == ASKS
+    assert len(world.engine.asked) == 2
+    world.engine.answer = msgspec.structs.replace(ASKS, id="de-3", effect=Effect.DENY)
+    assert world.note().decision.id == "de-3"
+
+
+def test_rule_07_an_answer_that_says_something_else_is_recorded_before_it_is_named(world):
+    world.engine.answer = ASKS
+    first = world.note()
+    other = msgspec.structs.replace(ASKS, id="de-2", reasons=(Reason("quorum", {"missing": 1}),))
+    for world.engine.answer in (other, msgspec.structs.replace(other, id="de-3")):
+        again = world.note()
+        assert (again.approval_id, again.decision) == (first.approval_id, other)
+    assert [said["decision"]["id"] for _, said, _, _ in world.journal.records] == ["de-1", "de-2"]
+    assert len(world.approvals.packets) == 1
+
+
+def test_rule_18_another_policy_asks_people_anew(world):
+    world.engine.answer = ASKS
+    first = world.note()
+    world.engine.answer = msgspec.structs.replace(ASKS, id="de-2", bundle_digest="9" * 64)
+    again = world.note()
+    assert again.approval_id != first.approval_id
+    assert [said["decision"]["id"] for _, said, _, _ in world.journal.records] == ["de-1", "de-2"]
+
+
 def granted(world, tool="send_note", values=None, **changes):
     """A call that was asked about and approved, and is allowed now."""
     world.engine.answer = ASKS
@@ -353,6 +379,16 @@ def granted(world, tool="send_note", values=None, **changes):
     world.approvals.approve(world.approvals.packets[0])
     world.engine.answer = ALLOW
     return world.approvals.packets[0].id
+
+
+def test_who_waits_for_the_hour_alone_is_told_one_recorded_decision(world):
+    approval = granted(world)
+    late = msgspec.structs.replace(ASKS, id="late-1", reasons=(Reason("approval.outside_window", {}),))
+    for world.engine.answer in (late, msgspec.structs.replace(late, id="late-2")):
+        outcome = world.note()
+        assert (outcome.status, outcome.approval_id, outcome.decision) == (PENDING, approval, late)
+    assert [said["decision"]["id"] for _, said, _, _ in world.journal.records] == ["de-1", "late-1"]
+    assert len(world.approvals.packets) == 1
 
 
 def test_rule_18_a_grant_is_consumed_and_named(world):
@@ -575,7 +611,8 @@ def test_rule_10_advice_is_recorded_and_authorises_nothing(world, answer):
     said = {"effect": str(answer.effect), "revision": revision, "authorises": False}
     assert (advised.status, advised.decision, advised.error) == (OutcomeStatus.ADVISED, answer, None)
     assert (advised.result, advised.entry) == (said, 0)
-    document = {**said, "decision": msgspec.to_builtins(answer), "action": advised.action_digest}
+    decided = {"decision": msgspec.to_builtins(answer), "input": world.engine.asked[-1]}
+    document = {**said, **decided, "action": advised.action_digest}
     assert world.journal.documents == [("advised", document, "dl-1", NOW)]
     assert world.journal.intents == world.approvals.packets == world.target.given == world.steps.seen == []
 

@@ -12,6 +12,7 @@ from gateway_doubles import (
     OPERATOR,
     TRUST,
     MemoryApprovals,
+    MemoryRecords,
     MemoryTarget,
     ask,
     decision,
@@ -71,7 +72,7 @@ def candidate(packet, *words, **changes):
 
 
 def pending(*candidates, operator=OPERATOR, before=()):
-    return Pending(MemoryApprovals(*candidates, before=before), lambda: TRUST, operator)
+    return Pending(MemoryApprovals(*candidates, before=before), MemoryRecords(), lambda: TRUST, operator)
 
 
 def grant(made, *candidates):
@@ -179,6 +180,19 @@ def test_a_person_is_asked_once_while_the_question_is_alive():
         made, new = asks(STEP, over)
         assert (made.id, new) == (packet_of(STEP).id, True)
         assert asks(STEP, over, waiting) == (waiting.packet, False)
+
+
+def test_rule_18_people_are_asked_anew_once_more_speaks_against_it_than_they_were_told():
+    told = candidate(packet_of(STEP))
+    made, new = pending(told).packet(STEP, STEP.contract, wanted(), question(STEP), ("note",))
+    assert new
+    assert made.uncertain == ("note repeats untrusted output that this run has read",)
+    assert made.id != told.packet.id, "the store keeps the first packet of a name"
+    # Who was told more was told this, too; two sessions that ask in turns are two questions and no more.
+    for repeated, packet in (((), told.packet), (("note",), made)):
+        again = pending(candidate(made), told).packet(STEP, STEP.contract, wanted(), question(STEP), repeated)
+        assert again[1] is False
+        assert set(packet.uncertain) <= set(again[0].uncertain)
 
 
 @pytest.mark.parametrize(

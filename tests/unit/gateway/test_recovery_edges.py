@@ -54,7 +54,7 @@ class OpenIntents:
         self.rows = rows
         self.gone = {row.key for row in withdrawn}
 
-    def open_intents(self):
+    def recoverable_intents(self):
         return self.rows
 
     def withdrawn(self, row):

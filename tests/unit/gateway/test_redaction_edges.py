@@ -2,10 +2,13 @@
 
 import hashlib
 import hmac
+from collections import Counter
 
 import pytest
 
+from bywire.gateway.inspection import mask
 from bywire.gateway.redaction import REDACTOR_VERSION, Redactor
+from bywire.gateway.sensitive import DEFAULT
 
 KEY = b"w" * 32
 REDACTOR = Redactor(KEY)
@@ -131,3 +134,31 @@ def test_rule_04_a_lone_surrogate_in_a_secret_breaks_nothing():
 
 def test_the_redactors_version_is_part_of_every_action():
     assert REDACTOR_VERSION == "redactor/2"
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [
+        ("nothing", {}),
+        (f"{AWS} and {AWS}", {"aws_key": 2}),
+        ({"note": f"{AWS} of ana@example.com", "list": [GITHUB]}, {"aws_key": 1, "email": 1, "github_token": 1}),
+        ({"password": "hunter2-correct"}, {"named_secret": 1}),
+        ({"passwords": ["hunter2-correct", "hunter3-correct"]}, {"named_secret": 2}),
+        ({GITHUB: 1}, {"github_token": 1}),
+        ({"card": 4_111_111_111_111_111}, {"payment_card": 1}),
+        # What looks redacted already was written by somebody else, and says nothing.
+        ("[email] [aws_key]", {}),
+        ({"text": "[evil]", "secrets": [{"type": "evil", "hmac": "00"}]}, {}),
+        ({"literal": {"text": "x", "secrets": [{"type": "evil"}]}}, {}),
+    ],
+)
+def test_what_was_replaced_is_counted_by_kind_alike_in_both_forms(value, counts):
+    canonical, found = REDACTOR.counted(value)
+    assert canonical == REDACTOR.canonical(value)
+    assert dict(found) == counts
+    masked: Counter[str] = Counter()
+    once = mask(value, DEFAULT, masked)
+    assert dict(masked) == counts
+    again: Counter[str] = Counter()
+    assert mask(once, DEFAULT, again) == once
+    assert not again, "what was taken out is not taken out twice"

@@ -9,9 +9,14 @@ from bywire.gateway.sensitive_secrets import SECRETS
 from bywire.model.gateway_inspection import FindingClass, InspectionSettings, SensitivePattern
 
 A20, A40, H32 = "aB3dE6gH9jK2mN5pQ8sT", "aB3dE6gH9jK2mN5pQ8sT" * 2, "0123456789abcdef" * 2
+AWS_ID = "AKIA" + "A1" * 8
 # (text, the same with marks)
 MARKED = [
     ("AKIA" + "A1" * 8, "[aws_key]"),
+    (f"{AWS_ID},{A20}+/{A20[2:]}", "[aws_key]"),
+    (f"keys {AWS_ID} / /{A20}{A20[1:]}: use them", "keys [aws_key]: use them"),
+    (f"{AWS_ID} {A20}{A20}x", f"[aws_key] {A20}{A20}x"),
+    (f"{AWS_ID} 4e4a3cf025a7cfa20579594ed705d6e3497fe4b1", "[aws_key] 4e4a3cf025a7cfa20579594ed705d6e3497fe4b1"),
     ("AIza" + "aB3dE6-" * 5, "[gcp_key]"),
     (f"ya29.{A20}", "[gcp_token]"),
     (f"abc8Q~{A40}", "abc[azure_secret]"),

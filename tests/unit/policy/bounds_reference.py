@@ -153,15 +153,39 @@ def host_fits(host, name):
 
 
 def budget_words(document, question):
-    for unit, most in daily(document.get("budgets", {})).items():
-        for item in at(question, "state", "usage") or []:
-            if item.get("unit") == unit and item.get("period") == "day":
-                observed, asked = item.get("observed"), item.get("asked")
-                if not (number(observed) and number(asked) and asked >= 0 and observed + asked <= most):
-                    yield "budget"
+    told = [item for item in at(question, "state", "usage") or [] if isinstance(item, dict)]
+    for unit, most in amounts(document.get("budgets", {}), "day").items():
+        items = [item for item in told if item.get("unit") == unit and item.get("period") == "day"]
+        yield from ("budget" for item in items if not leaves_room(item, most))
+    for scope, budgets in sliding(document, question):
+        for period in ("second", "minute"):
+            for unit, most in amounts(budgets, period).items():
+                named = {"scope": scope, "unit": unit, "period": period}
+                items = [item for item in told if all(item.get(name) == value for name, value in named.items())]
+                yield from ("budget" for item in items if not leaves_room(item, most))
 
 
-def daily(budgets):
-    said = budgets.get("per_day", {})
+def sliding(document, question):
+    """(what a count is called, the budgets that count there), for this question."""
+    agent, tool, place = document["agent"], at(question, "action", "tool"), at(question, "action", "environment")
+    budgets = document.get("budgets", {})
+    yield f"principal:agent:{agent}", budgets
+    if place in budgets.get("environments", {}):
+        yield f"principal:agent:{agent}|environment:{place}", budgets["environments"][place]
+    for action in document["actions"]:
+        if isinstance(tool, str) and action["name"] in (tool, tool.rpartition(".")[2]):
+            yield f"principal:agent:{agent}|tool:{tool}", action.get("budgets", {})
+            number_of, _, period = re.sub(r"\s*(/|per)\s*", " ", action.get("rate", "0/hour")).partition(" ")
+            if period in ("second", "minute"):
+                yield f"principal:agent:{agent}|tool:{tool}", {f"per_{period}": int(number_of)}
+
+
+def leaves_room(item, most):
+    observed, asked = item.get("observed"), item.get("asked")
+    return number(observed) and number(asked) and asked >= 0 and observed + asked <= most
+
+
+def amounts(budgets, period):
+    said = budgets.get(f"per_{period}", {})
     units = said if isinstance(said, dict) else {"actions": said}
     return {unit: int(Decimal(str(most)) * 1000) for unit, most in units.items()}

@@ -144,8 +144,10 @@ def actions(draw, name):
         "parameters": st.dictionaries(st.sampled_from(PATHS), bounded, min_size=1, max_size=3),
         "allowed_commands": st.sampled_from([["kubectl"], ["kubectl get", "helm"]]),
         "egress": st.lists(st.sampled_from(HOSTS), min_size=1, max_size=3, unique=True),
-        "budgets": st.sampled_from([{"per_hour": 20}, {"per_day": {"replica_hours": 1.5}}]),
-        "rate": st.sampled_from(["10/hour", "3 per day"]),
+        "budgets": st.sampled_from(
+            [{"per_hour": 20}, {"per_day": {"replica_hours": 1.5}}, {"per_minute": 5, "per_second": {"tokens": 0.1}}]
+        ),
+        "rate": st.sampled_from(["10/hour", "3 per day", "2/second", "5 per minute"]),
     }
     document = {"name": name}
     for key, values in optional.items():
@@ -168,7 +170,14 @@ def policies(draw):
     document = {"agent": "deploy-manager", "actions": [action for action, _ in made]}
     if draw(st.booleans()):
         document["budgets"] = draw(
-            st.sampled_from([{"per_day": {"replica_hours": 100, "tokens": 5}}, {"per_day": 3, "per_hour": 9}])
+            st.sampled_from(
+                [
+                    {"per_day": {"replica_hours": 100, "tokens": 5}},
+                    {"per_day": 3, "per_hour": 9},
+                    {"per_second": 1, "per_minute": {"tokens": 5}},
+                    {"environments": {"production": {"per_minute": 2}, "staging": {"per_day": 9, "per_second": 5}}},
+                ]
+            )
         )
     return document, [ask for _, ask in made]
 
@@ -233,16 +242,23 @@ destinations = st.sampled_from(
         {"host": "api.example.com"},
     ]
 )
+OWN = "principal:agent:deploy-manager"
+SCOPES = [
+    *(OWN, OWN, f"{OWN}|tool:deploy", f"{OWN}|tool:github.scale", f"{OWN}|environment:production"),
+    *(f"{OWN}|environment:staging", "principal:agent:other", None, 7),
+]
 usages = st.lists(
     st.fixed_dictionaries(
         {
             "unit": st.sampled_from(["replica_hours", "tokens", "actions"]),
-            "period": st.sampled_from(["day", "day", "hour"]),
-            "observed": st.sampled_from([0, 99_999, 100_000, 5_000, None, "1"]),
+            "period": st.sampled_from(["day", "day", "hour", "minute", "second"]),
+            "scope": st.sampled_from(SCOPES),
+            "observed": st.sampled_from([0, 1_000, 99_999, 100_000, 5_000, None, "1"]),
             "asked": st.sampled_from([0, 1, 1_000, 100_000, -1, None]),
+            "frees_at_ms": st.sampled_from([None, 0, 10**13, "1"]),
         }
     ),
-    max_size=2,
+    max_size=3,
 )
 questions = st.builds(
     lambda tool, environment, parameters, spec, meaning, destination, usage: {

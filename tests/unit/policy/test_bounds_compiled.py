@@ -120,6 +120,89 @@ def test_open_policy_agent_reads_it_the_same(made, asked):
         assert (denied, bool(found.get(f"approval_{n}"))) == expected(document, asks, question)
 
 
+LIMITED = {
+    "agent": "deploy-manager",
+    "actions": [{"name": "deploy", "rate": "2/second"}, {"name": "scale"}],
+    "budgets": {"per_minute": 5, "environments": {"production": {"per_minute": {"tokens": 1}}}},
+}
+LATELY = {"unit": "actions", "observed": 5_000, "asked": 1_000, "frees_at_ms": 1_250}
+OWN = "principal:agent:deploy-manager"
+
+
+def limited(*usage, tool="deploy", environment="staging"):
+    return {"now_ms": 1_000, "action": {"tool": tool, "environment": environment}, "state": {"usage": usage}}
+
+
+@pytest.mark.parametrize(
+    ("question", "facts"),
+    [
+        (limited({**LATELY, "scope": OWN, "period": "minute"}), [("minute", 250)]),
+        (limited({**LATELY, "scope": OWN, "period": "minute", "observed": 4_000}), []),
+        (limited({**LATELY, "scope": OWN, "period": "minute", "asked": 5_001}), [("minute", None)]),
+        (limited({**LATELY, "scope": OWN, "period": "minute", "frees_at_ms": "1250"}), [("minute", None)]),
+        (limited({**LATELY, "scope": f"{OWN}|tool:deploy", "period": "second"}), [("second", 250)]),
+        (limited({**LATELY, "scope": f"{OWN}|tool:deploy", "period": "second"}, tool="github.scale"), []),
+        (limited({**LATELY, "scope": f"{OWN}x", "period": "minute"}), []),
+        (
+            limited(
+                {**LATELY, "unit": "tokens", "scope": f"{OWN}|environment:production", "period": "minute"},
+                environment="production",
+            ),
+            [("minute", 250)],
+        ),
+        (limited({**LATELY, "unit": "tokens", "scope": f"{OWN}|environment:production", "period": "minute"}), []),
+    ],
+)
+def test_a_limit_that_is_used_up_says_when_there_is_room_on_both_engines(question, facts):
+    source = compiled(read(LIMITED))
+    engine = regorus.Engine()
+    engine.add_policy("own.rego", source)
+    engine.set_input_json(json.dumps(question))
+    found = [json.loads(engine.eval_rule_as_json(f"{PACKAGE}.deny"))]
+    if policy_opa.find_opa().startswith("bindings:"):
+        asking = f"package asking\n\ndenied := it if {{ it := {PACKAGE}.deny with input as {json.dumps(question)} }}\n"
+        opa = policy_opa.opa_at(policy_opa.find_opa())
+        (said,) = opa({"own.rego": source, "asking.rego": asking}, "{}", ("data.asking",)).values()
+        found.append(said["denied"])
+    for denied_by in found:
+        told = [one["facts"] for one in denied_by if one["rule"].endswith(".budget")]
+        assert [(one["period"], one["retry_after_ms"]) for one in told] == facts
+
+
+def test_what_an_agents_budgets_count_is_said_with_the_scope():
+    engine = regorus.Engine()
+    engine.add_policy("own.rego", compiled(read(LIMITED)))
+    engine.set_input_json(json.dumps(limited(environment="production")))
+    common = {"because": "agents.deploy-manager.budget"}
+    assert json.loads(engine.eval_rule_as_json(f"{PACKAGE}.debits")) == [
+        {**common, "limit": 1_000, "period": "minute", "unit": "tokens", "environment": "production"},
+        {**common, "limit": 2_000, "period": "second", "unit": "actions", "tool": "deploy"},
+        {**common, "limit": 5_000, "period": "minute", "unit": "actions"},
+    ]
+
+
+def test_a_recorded_question_is_decided_otherwise_by_a_wider_limit():
+    """As `policy replay` does: what was counted is in the recorded question."""
+    usage = {**LATELY, "scope": OWN, "period": "minute", "frees_at_ms": fixture("called")["now_ms"] + 700}
+    document = {"agent": "x", "actions": [{"name": "github.do_it"}]}
+    agent = fixture("called")["principal"]["id"].removeprefix("agent:")
+    asked = merged(fixture("called"), {"state": {"usage": [{**usage, "scope": f"principal:agent:{agent}"}]}})
+    effects = []
+    for most in (5, 6):
+        bounds = resolved(
+            agent_policy.parse({**document, "agent": agent, "budgets": {"per_minute": most}}, "x.yaml"),
+            (Tool("github.do_it"),),
+        )
+        own = {f"agents/{agent}.rego": compiled(bounds).encode()}
+        engine = PolicyEngine(parse_bundle(files() | own), linted=True)
+        decided = engine.decide(ACTION, asked)
+        assert engine.replay(ACTION, json.dumps(asked).encode()) == decided
+        effects.append((decided.effect, [reason.facts.get("retry_after_ms") for reason in decided.reasons]))
+        engine.release()
+    assert effects[0] == ("deny", [700])
+    assert effects[1][0] == WITHOUT.decide(ACTION, asked).effect == "allow"
+
+
 SEVERITY = {"allow": 0, "sanitize": 1, "approval_needed": 2, "deny": 3}
 WITHOUT = PolicyEngine(bundle(), linted=True)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bywire.api.errors import HTTP_STATUS
+from bywire.api.errors import HTTP_STATUS, told
 from bywire.gateway.contract import ContractError
 from bywire.model.decision import Decision, Effect, Outcome, OutcomeStatus, Reason
 from bywire.model.errors import (
@@ -12,9 +12,11 @@ from bywire.model.errors import (
     EvidenceError,
     LedgerError,
     PolicyError,
+    RateError,
     TargetError,
 )
 from bywire.wiring import payload
+from bywire.wiring.pacing import TOO_MANY_CALLS
 
 MEMBERS = {
     "code", "effect", "status", "reason", "rules", "next_step", "approval", "retry", "policy_version", "decision_id",
@@ -80,6 +82,7 @@ def test_each_end_has_its_code(expected, arguments, more):
         (ContractError("m", code="not_permittable"), "invalid_parameters"),
         (ConflictError("m", code="idempotency_conflict"), "conflict"),
         (ConflictError("m", code="writer_busy"), "busy"),
+        (RateError("m"), "busy"),
         (LedgerError("m", code="database_unavailable"), "busy"),
         (LedgerError("m", code="disk_full"), "busy"),
         (LedgerError("m", code="database_corrupt"), "engine_error"),
@@ -117,6 +120,55 @@ def test_a_deny_says_its_rules_and_never_that_trying_again_helps():
     assert "t is forbidden in staging" in found["reason"]
     assert (found["retryable"], found["retry"], found["approval"]) == (False, None, None)
     assert (found["policy_version"], found["decision_id"]) == ("b" * 64, "d" * 32)
+
+
+def denied(*facts):
+    reasons = tuple(Reason("state.minute_budget_spent", one) for one in facts)
+    made = Decision("d" * 32, Effect.DENY, reasons, (), "engine", "b" * 64, "entry", "i" * 64)
+    return payload.of_outcome(Outcome(OutcomeStatus.DENIED, "a" * 64, made), key="k", public_url="https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("facts", "seconds"),
+    [
+        (({"retry_after_ms": 1},), 1),
+        (({"retry_after_ms": 1_000},), 1),
+        (({"retry_after_ms": 1_001},), 2),
+        (({"retry_after_ms": 900}, {"retry_after_ms": 42_000}), 42),
+        (({"retry_after_ms": 86_400_000},), 86_400),
+    ],
+)
+def test_a_limit_that_is_used_up_says_when_there_is_room(facts, seconds):
+    found = denied(*facts)
+    assert (found["code"], found["retryable"]) == ("policy_denied", True)
+    assert found["retry"] == {"key": "k", "after_seconds": seconds}
+    answer = told(found)
+    assert (answer.status_code, answer.headers["retry-after"]) == (403, str(seconds))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        (),
+        ({},),
+        ({"retry_after_ms": 5}, {}),
+        ({"retry_after_ms": None},),
+        ({"retry_after_ms": 0},),
+        ({"retry_after_ms": -1},),
+        ({"retry_after_ms": True},),
+        ({"retry_after_ms": "5"},),
+        ({"retry_after_ms": 86_400_001},),
+    ],
+)
+def test_waiting_does_not_help_where_anything_else_stands_in_the_way(facts):
+    found = denied(*facts)
+    assert (found["retryable"], found["retry"]) == (False, None)
+
+
+def test_too_many_calls_of_one_caller_is_429_and_a_full_gateway_503():
+    too_many = RateError("m", code=TOO_MANY_CALLS, retry_after_ms=1_500)
+    assert (told(payload.of_error(too_many)).status_code, told(payload.busy()).status_code) == (429, 503)
+    assert told(payload.of_error(too_many)).headers["retry-after"] == "2"
 
 
 def test_a_deny_of_the_policy_is_told_by_its_rule_even_when_nothing_could_carry_it_out():
