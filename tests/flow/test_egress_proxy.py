@@ -96,6 +96,8 @@ def test_the_host_header_of_a_plain_request_is_what_was_decided(tls):
         "Proxy-Authorization: Bearer\r\n",
         "Proxy-Authorization: Digest tok-deploy\r\n",
         "Proxy-Authorization: Basic !!!\r\n",
+        "Proxy-Authorization: Basic YTpi\x8d\r\n",
+        "Proxy-Authorization: Basic YTqN\r\n",
         "Proxy-Authorization: Bearer tok-deploy\r\nProxy-Authorization: Bearer tok-other\r\n",
         "Authorization: Bearer tok-deploy\r\n",
         f"Proxy-Authorization: Bearer {'a' * 9000}\r\n",
@@ -427,6 +429,7 @@ def test_a_tunnel_is_for_the_host_that_was_asked_for(tls):
         HELLO[:40],
         b"",
     ],
+    ids=[f"opening-{number}" for number in range(18)],
 )
 def test_nothing_but_one_whole_hello_for_that_host_opens_a_tunnel(silent, first):
     with world([rule(silent.server_port)], EgressLimits(hello_seconds=2)) as proxy:

@@ -214,7 +214,19 @@ class Text(str):
 
 @pytest.mark.parametrize(
     "value",
-    [object(), b"x", {1}, 2**53, float("nan"), float("inf"), "\ud800", {"\ud800": 1}, {1: 2}, Colour.RED, range(3)],
+    [
+        pytest.param(object(), id="object"),
+        b"x",
+        {1},
+        2**53,
+        float("nan"),
+        float("inf"),
+        "\ud800",
+        {"\ud800": 1},
+        {1: 2},
+        Colour.RED,
+        range(3),
+    ],
     ids=repr,
 )
 def test_what_is_no_plain_json_is_not_sent(bywire_client, bywire_gateway, value):

@@ -76,7 +76,7 @@ class HookCall(msgspec.Struct, frozen=True):
 
     def run(self, host: str) -> str:
         """The run that the host's session is: its integrity is one."""
-        return f"{host}-{hashlib.sha256(self.session.encode()).hexdigest()[:16]}"
+        return f"{host}-{hashlib.sha256(self.session.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     def key(self, host: str) -> str:
         """The idempotency key of this call; empty when the host names no call.
@@ -89,7 +89,7 @@ class HookCall(msgspec.Struct, frozen=True):
         said = f"{host}\0{self.session}\0{self.call}"
         if host != CURSOR:
             said += f"\0{json.dumps(self.parameters, sort_keys=True)}"
-        return f"hook-{hashlib.sha256(said.encode()).hexdigest()[:40]}"
+        return f"hook-{hashlib.sha256(said.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
 def parse_hook_input(data: bytes, host: str) -> HookCall:
@@ -159,7 +159,7 @@ def _host_tool(name: str) -> str:
 
 def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
-        value = load(value.encode(), "tool_input", bytes_max=BYTES_MAX)
+        value = load(value.encode("utf-8", "surrogatepass"), "tool_input", bytes_max=BYTES_MAX)
     if not isinstance(value, dict):
         raise _invalid("tool_input is no JSON object")
     return value

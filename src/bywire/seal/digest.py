@@ -10,5 +10,5 @@ def sha256_hex(data: bytes) -> str:
 
 
 def same_digest(left: str, right: str) -> bool:
-    """Compare two digests in constant time."""
-    return hmac.compare_digest(left.encode(), right.encode())
+    """Compare two digests in constant time. What is no text, as JSON may carry it, equals no digest."""
+    return hmac.compare_digest(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))

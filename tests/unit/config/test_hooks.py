@@ -150,6 +150,8 @@ def test_session_and_call_name_the_run_and_the_key_and_nothing_else_does():
     assert claimed == plain
     assert plain.key("codex") == read({**CLAUDE, "cwd": "/etc"}).key("codex")
     assert plain.key("claude-code") == claimed.key("claude-code")
+    broken = read({**CLAUDE, "session_id": "\ud800"})  # JSON can say so, and no UTF-8 can
+    assert len({one.run("codex") for one in (plain, broken)} | {one.key("codex") for one in (plain, broken)}) == 4
     assert plain.key("claude-code") != read({**CLAUDE, "session_id": "s-2"}).key("claude-code")
     assert plain.key("claude-code") != plain.key("codex")
     assert plain.run("claude-code") != read({**CLAUDE, "session_id": "s-2"}).run("claude-code")
@@ -209,8 +211,8 @@ def test_cursor_s_events():
         *(json.dumps({**CLAUDE, **change}).encode() for change in (
             {"tool_name": "github.merge"}, {"tool_name": "a b"}, {"tool_name": ""}, {"tool_name": None},
             {"tool_name": "x" * 300}, {"tool_name": "../Bash"}, {"tool_input": []}, {"tool_input": "ls"},
-            {"tool_input": None}, {"tool_input": 3}, {"tool_input": '"x"'}, {"session_id": ""}, {"session_id": 1},
-            {"session_id": "s" * 300}, {"tool_use_id": 7},
+            {"tool_input": None}, {"tool_input": 3}, {"tool_input": '"x"'}, {"tool_input": '{\ud800"a": 1}'},
+            {"session_id": ""}, {"session_id": 1}, {"session_id": "s" * 300}, {"tool_use_id": 7},
         )),
     ],
 )  # fmt: skip

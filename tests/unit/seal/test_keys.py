@@ -143,6 +143,7 @@ def test_digests_are_lower_case_hex_and_compared_whole():
     assert not same_digest(sha256_hex(b"a"), sha256_hex(b"b"))
     assert not same_digest(sha256_hex(b"a"), sha256_hex(b"a")[:-1])
     assert not same_digest("", sha256_hex(b"a"))
+    assert not same_digest("\ud800", sha256_hex(b"a"))
 
 
 # --- FIDO tokens (OpenSSH PROTOCOL.u2f)
