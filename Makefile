@@ -22,7 +22,7 @@ demo: $(STAMP)
 
 # A process a core, each file of tests whole in one of them: what a file starts for its tests it starts once.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -307,7 +307,9 @@ def test_a_decision_is_found_however_long_ago_and_a_read_while_it_is_recent(worl
     journal, now_ms = world.gateway.workspace.journal, world.gateway.workspace.clock.now_ms()
     for _ in range(ENTRIES_SEARCHED_MAX // 500):
         world.gateway.workspace.writer.run(lambda tx: many(tx, 500, now_ms))
-    assert journal.decision_on(said["approval"]["id"]).id == said["decision_id"]
+    action = found(world, said["decision_id"])["input"]["action"]["digest"]
+    assert journal.decision_on(said["approval"]["id"], action).id == said["decision_id"]
+    assert journal.decision_on(said["approval"]["id"], "0" * 64) is None
     found(world, said["decision_id"])
     gone = world.send("GET", f"/v1/decisions/{read['decision_id']}")
     assert gone.status == 404

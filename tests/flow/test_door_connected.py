@@ -9,7 +9,7 @@ import pytest
 from connected_world import CATALOGUE, DAY, PINNED, ConnectedWorld, connected, scale
 from door_world import CONTROLLER, RESPONDER
 
-from bywire.gateway.contract import ContractError
+from bywire.gateway.contract import Catalogue, ContractError
 from bywire.model.decision import Effect, OutcomeStatus
 from bywire.model.errors import ConflictError, TargetError
 
@@ -135,6 +135,27 @@ def test_a_definition_that_changed_is_told(world, says, told):
     world.upstream.says = says
     world.door.call(world.token(), scale())
     assert world.engine.asked[0]["action"]["connected"]["definition"] == told
+
+
+def test_a_read_is_decided_by_what_is_in_force_once_its_upstream_has_said_what_the_tool_is(world):
+    pinned = msgspec.structs.replace(CATALOGUE.find("cluster.get"), definition=PINNED)
+    others = (CATALOGUE.find(name) for name in CATALOGUE.names() if name != "cluster.get")
+    committed, decided_with = [], []
+
+    def slow(tool):
+        world.activate("e" * 64, 2)
+        committed.append(world.reader.row("PRAGMA data_version")[0])
+        return PINNED
+
+    def engine():
+        decided_with.append(world.reader.data_version())
+        return world.engine
+
+    world.upstream.definition = slow
+    catalogue, moment = Catalogue((pinned, *others)), world.reader.one_moment
+    door = world.make_door(catalogue=catalogue, engine=engine, one_moment=moment)
+    assert door.call(world.token(), connected("cluster.get", "", "production", {})).status is OutcomeStatus.COMMITTED
+    assert decided_with == committed
 
 
 def test_the_same_tool_and_key_of_two_upstreams_are_two_actions(world):

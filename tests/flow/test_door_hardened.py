@@ -2,8 +2,20 @@
 
 import msgspec
 import pytest
-from door_world import ALICE, ARTIFACT, CONTROLLER, NOW, OneCredential, ScriptedEngine, World, ask
+from door_world import (
+    ALICE,
+    ARTIFACT,
+    CONTROLLER,
+    NOW,
+    PLAN_DIGEST,
+    ApprovalEngine,
+    OneCredential,
+    ScriptedEngine,
+    World,
+    ask,
+)
 
+from bywire.adapters.sqlite_decisions import named
 from bywire.gateway.contract import ContractError
 from bywire.gateway.sealing import KEPT_MS
 from bywire.identity.registration import Pattern, Registration
@@ -490,3 +502,19 @@ def test_an_approved_action_outside_its_window_asks_nobody_again(world):
     waiting = world.call()
     assert (waiting.status, waiting.approval_id) == (PENDING, pending.approval_id)
     assert len(world.approvals.rows()) == 1
+
+
+def test_rule_20_each_step_of_a_plan_that_waits_for_its_window_is_recorded_as_itself(tmp_path):
+    world = World(tmp_path, engine=ApprovalEngine())
+    approved = world.call("start_rollout", key="plan", plan=PLAN_DIGEST)
+    world.approve(approved.approval_id)
+    decide, outside = world.engine.decide, (Reason("approval.outside_window", {"tool": "set_canary_weight"}),)
+    world.engine.decide = lambda *question: msgspec.structs.replace(
+        decide(*question), effect=Effect.APPROVAL_NEEDED, reasons=outside
+    )
+    told = [world.call(key=f"k{weight}", plan=PLAN_DIGEST, weight=weight) for weight in (5, 5, 50)]
+    assert {outcome.approval_id for outcome in told} == {approved.approval_id}
+    assert told[0].decision == told[1].decision != told[2].decision
+    weights = [named(world.reader, one.decision.id).input["action"]["parameters"]["weight"] for one in told]
+    assert weights == [5, 5, 50]
+    world.close()

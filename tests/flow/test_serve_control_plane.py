@@ -10,6 +10,7 @@ from serving import prepared, register, served
 
 from bywire.approvals.packet import sign_verdict
 from bywire.model.principal import KeyRole
+from bywire.wiring import overview
 
 SNAPSHOT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
@@ -112,6 +113,17 @@ def test_a_decision_is_shown_to_who_asked(gateway):
     shown = get(gateway, f"/v1/decisions/{told['decision_id']}")
     assert shown.json["decision"]["effect"] == "allow"
     assert get(gateway, f"/v1/decisions/{told['decision_id']}", token=gateway.token("agent:other")).status == 404
+
+
+def test_what_is_no_decisions_id_is_looked_for_nowhere(gateway, monkeypatch):
+    gateway.post("/v1/call", {"tool": "get_deployment_status"})
+    searched = []
+    monkeypatch.setattr(overview, "recent_read", lambda _, name: searched.append(name))
+    for name in ("effect", "allow", "A" * 32, "a" * 31, "a" * 33, "a" * 32 + "%0A"):
+        answer = get(gateway, f"/v1/decisions/{name}")
+        assert (answer.status, "is called" in answer.json["error"]["reason"]) == (404, True), name
+    assert get(gateway, f"/v1/decisions/{'a' * 32}").status == 404
+    assert searched == ["a" * 32]
 
 
 def test_a_caller_sees_its_own_registration(gateway):

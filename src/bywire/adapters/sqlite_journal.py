@@ -82,10 +82,10 @@ class SqliteJournal:
         )
         return None if row is None or row[1] is None else (int(row[0]), bytes(row[1]))
 
-    def decision_on(self, approval_id: str) -> Decision | None:
-        """What was decided and recorded last on what this request for approval asks."""
+    def decision_on(self, approval_id: str, action_digest: str) -> Decision | None:
+        """What was recorded last on what this request for approval asks, if that was decided on this very action."""
         found = named(self._reader, approval_id)
-        return None if found is None else found.decision
+        return found.decision if found is not None and found.action_digest == action_digest else None
 
     def withdrawn(self, row: IntentRow) -> bool:
         """Whether its session or its approval was revoked since."""

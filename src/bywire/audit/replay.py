@@ -48,6 +48,11 @@ class Recorded(msgspec.Struct, frozen=True):
         """Who asked; empty where the input says nothing of it."""
         return str(self.input.get("principal", {}).get("id", ""))
 
+    @property
+    def action_digest(self) -> str:
+        """Which action was decided on; empty where the input says nothing of it."""
+        return str(self.input.get("action", {}).get("digest", ""))
+
     def as_json(self) -> dict[str, Any]:
         """As commands and the control plane show it."""
         plain: dict[str, Any] = msgspec.to_builtins(self)

@@ -98,7 +98,7 @@ def parse_authority(text: str) -> Destination:
 
     An address is understood as well, so that asking for one is a refused action and not only a malformed message.
     """
-    host, colon, port = text[: AUTHORITY_CHARS_MAX + 1].rpartition(":")
+    host, colon, port = text.rpartition(":")
     if len(text) > AUTHORITY_CHARS_MAX or not colon or not _PORT.fullmatch(port) or int(port) > 65_535:
         raise _malformed("a destination is host:port")
     return Destination(parse_host(host), int(port))
@@ -201,7 +201,7 @@ def _inside(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterable[ip
         yield found.sixtofour
     if found.teredo is not None:
         yield from found.teredo
-    is_compatible = int(found) >> 32 == 0 and low > 1
+    is_compatible = int(found) >> 32 == 0
     if is_compatible or any(found in network for network in _NAT64) or int(found) >> 32 & 0xFFFF_FFFF in _ISATAP:
         yield ipaddress.IPv4Address(low)
 

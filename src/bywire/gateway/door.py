@@ -166,7 +166,9 @@ class Door:
 
     def _enter(self, token: str, request: ActionRequest) -> Asked | tuple[Judged, Contract]:
         """Who asks for what. A read is decided at once, on what was in force at one moment."""
-        with self._one_moment:
+        contract = self._catalogue.find(request.tool)
+        # An upstream that is asked what the tool is may take long: what was in force before is not believed after.
+        with ANY_MOMENT if contract is not None and contract.definition else self._one_moment:
             asked = self._entrance.ask(token, request)
             if asked.contract is None or not asked.contract.read:
                 return asked

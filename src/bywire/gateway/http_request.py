@@ -57,7 +57,8 @@ def _encoded(values: Mapping[str, Any]) -> str:
 
 def _header(name: str, value: Any) -> str:
     text = _text(name, value, "a header")
-    if HEADER_VALUE.fullmatch(text) is None:
+    # Servers take spaces around a value off: it would arrive as another one than was decided on.
+    if HEADER_VALUE.fullmatch(text) is None or text != text.strip():
         raise _unfit(name, "a header")
     return text
 

@@ -21,7 +21,7 @@ from bywire.model.gateway_inspection import Finding, FindingClass, InspectionSet
 FINDINGS_MAX = 64
 STRINGS_MAX = 10_000
 DECODED_DEEP_MAX = 6
-# Too short to carry what a path must not show.
+# A word too short to carry what a path must not show, unless the operator says what that is.
 SHORT_NAME = 16
 DECODED_TIMES_MAX = 4
 NAME_CHARS_MAX = 64
@@ -47,15 +47,17 @@ _ROLES = {role: role for role in ("command", "host", "path", _SCRIPT, _KEPT_TEXT
 _RUNS = frozenset((shell.SUBSTITUTION, shell.WRAPPER, shell.INLINE_CODE))
 # Kind, class, and whether its form alone tells it.
 _Found = tuple[str, FindingClass, bool]
+_DIGIT = re.compile(r"\d")
+# Where a text may go on in its next line: a line end, or how one is written.
+_BREAK = re.compile(r"[\r\n\\]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 class _Text(NamedTuple):
-    """A string of the call: where it stands, what its parameter means, and the key that it stands under."""
+    """A string of the call: where it stands, and what its parameter means."""
 
     path: str
     role: str
-    key: str
     value: str
 
 
@@ -78,9 +80,9 @@ class _Walk:
         named = carries_named_secret(dict(value)) if "value" in value or "Value" in value else None
         for key, item in value.items():
             name = key if isinstance(key, str) else str(key)
-            shown = name if len(name) < SHORT_NAME and name.isidentifier() else self._shown(name)
+            shown = self._shown(name)
             where = f"{path}.{shown}" if path else shown
-            self._string(name, where, "", "")
+            self._string(name, where, "")
             if key == named or is_named_secret(name, item):
                 self.add(where, NAMED_SECRET, FindingClass.SECRET, certain=False)
             self.value(item, where, role if path else self._role(name), name, depth)
@@ -88,18 +90,20 @@ class _Walk:
     def value(self, value: Any, path: str, role: str, key: str, depth: int) -> None:
         """One value at its place."""
         if isinstance(value, str):
-            self._string(value, path, role, key)
+            self._string(value, path, role)
         elif isinstance(value, dict | list | tuple) and depth > self._settings.depth_max:
             self.add(path, "depth", FindingClass.SIZE)
         elif isinstance(value, dict):
             self._object(value, path, role, depth + 1)
         elif isinstance(value, list | tuple):
-            if role == "command" and all(isinstance(item, str) for item in value):
-                self.commands.append((path, list(value)))
+            if role == "command":
+                self.commands.append((path, [str(item) for item in value if not isinstance(item, dict | list | tuple)]))
             for index, item in enumerate(value):
                 if is_named_secret(key, item):
                     self.add(f"{path}[{index}]", NAMED_SECRET, FindingClass.SECRET, certain=False)
-                self.value(item, f"{path}[{index}]", "argument" if role == "command" else role, key, depth + 1)
+                # Another list among the arguments is a command of its own.
+                inner = "argument" if role == "command" and isinstance(item, str) else role
+                self.value(item, f"{path}[{index}]", inner, key, depth + 1)
         elif is_card_number(value):
             self.add(path, "payment_card", FindingClass.PII)
 
@@ -107,14 +111,14 @@ class _Walk:
         """A finding; its path is cut where it gets long."""
         self.findings.add(Finding(path[:PATH_CHARS_MAX], kind, family, certain))
 
-    def _string(self, value: str, path: str, role: str, key: str) -> None:
+    def _string(self, value: str, path: str, role: str) -> None:
         self._bytes += len(value)
         if self._bytes > self._settings.bytes_max or len(self.texts) >= STRINGS_MAX:
             self.add("", "bytes" if self._bytes > self._settings.bytes_max else "strings", FindingClass.SIZE)
             value = value[: max(0, self._settings.bytes_max - self._bytes + len(value))]
             if not value or len(self.texts) >= STRINGS_MAX:
                 return
-        self.texts.append(_Text(path, role, key, value))
+        self.texts.append(_Text(path, role, value))
         if role == "command":
             self.commands.append((path, value))
 
@@ -123,6 +127,8 @@ class _Walk:
 
     def _shown(self, name: str) -> str:
         """A name as a path may carry it: a secret in it is replaced, and what is no plain name is quoted and cut."""
+        if len(name) < SHORT_NAME and name.isidentifier() and not self._settings.patterns and not _DIGIT.search(name):
+            return name
         text = masked(name, detector(self._settings))
         if text == name and _PLAIN_NAME.match(name):
             return name
@@ -154,10 +160,10 @@ def inspect(
             walk.add(path, kind, FindingClass.SHELL, certain=certain)
     together = encoded("\n".join([text.value for text in walk.texts]))
     search, reader = _interest(settings), _Reader(settings)
-    if any(text.role for text in walk.texts) or search.found(together):
+    if any(text.role or _BREAK.search(text.value) for text in walk.texts) or search.found(together):
         for text in walk.texts:
             data = encoded(text.value)
-            if text.role or search.found(data):
+            if text.role or search.found(data) or (_BREAK.search(text.value) and reader.may_hold(data)):
                 for kind, family, certain in reader.read(data, text.role):
                     walk.add(text.path, kind, family, certain=certain)
     return _gravest(walk.findings)
@@ -178,6 +184,10 @@ class _Reader:
         self._bytes_max = settings.bytes_max
         self._search = _detector(settings)
         self._left = DECODED_TIMES_MAX * settings.bytes_max
+
+    def may_hold(self, data: bytes) -> bool:
+        """Whether a string holds something sensitive, across its lines too."""
+        return self._search.may_hold(data)
 
     def read(self, data: bytes, role: str) -> Iterator[_Found]:
         """Everything found in one string."""

@@ -37,6 +37,33 @@ _RUNS_ANOTHER = (
     "--use-compress-program",
 )
 _AFTER_DASHES = ("kubectl", "oc", "docker", "podman", "nerdctl", "crictl", "helm", "npx", "pipx", "uvx")
+# Of those: what stands before the program, in this order.
+_MARKS = ("--", "-exec", "-execdir", "-ok", "-okdir", "-c", "--command")
+# Runners whose first word is where or as whom they run, and those that may be given a line.
+_TARGETED = ("chroot", "ssh", "flock", "su", "runuser")
+_GIVEN_A_LINE = ("su", "runuser", "flock", "script")
+_LINE_OPTION = re.compile(r"--command(?:=|\Z)|-[aeflmnopqvxFP]*c")
+# Their short options that take the next word. What is missing here has its value taken for a program.
+_VALUED = {
+    "sudo": "ugpChrtTDRU",
+    "doas": "uC",
+    "su": "gGswT",
+    "runuser": "ugGswT",
+    "nice": "n",
+    "ionice": "cn",
+    "time": "fo",
+    "timeout": "ks",
+    "stdbuf": "ioe",
+    "xargs": "aEILnPsd",
+    "nsenter": "tSG",
+    "unshare": "SGR",
+    "watch": "n",
+    "strace": "abeEIoOpPsSuUX",
+    "flock": "wE",
+    "env": "uC",
+    "ssh": "BbcDEeFIiJLlmOoPpQRSWw",
+    "exec": "a",
+}
 PROGRAMS = sorted(
     {
         *_SHELLS,
@@ -64,7 +91,10 @@ _STARTS = re.compile(rf"\s*(?:/[a-z/]{{1,32}}/)?(?:{_PROGRAM})(?=\s+[-/~.\w\"'$]
 _OPERATOR = re.compile(r"[;&|\n\r]|[<>](?!\()")
 # Always ends in a match, so that no quote makes the rest be read again.
 _QUOTED = re.compile(r"\\.|'[^']*'?|\"(?:[^\"\\]|\\.)*+\"?", re.DOTALL)
+# A backslash before a line end goes with it; one before anything else stays, and so does what it stands before.
+_CONTINUED = re.compile(r"(\\[^\n])|\\\n")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_DURATION = re.compile(r"[0-9.]+[smhd]?\Z")
 
 
 def in_text(text: str) -> Iterator[tuple[str, bool]]:
@@ -105,18 +135,26 @@ def _in_line(line: str, listed: Collection[str] | None, deep: int) -> Iterator[t
     if len(line) > COMMAND_CHARS_MAX:
         yield "command_too_long", True
         return
-    bare = _unquoted(line)
-    if _ACTIVE.search(bare):
-        yield SUBSTITUTION, True
-    if _OPERATOR.search(bare):
-        yield METACHARACTER, True
-    for simple in _simple_commands(line):
-        yield from _started(simple, listed, deep)
+    readings = {_CONTINUED.sub(r"\1", line)}
+    if "#" in line:
+        # A comment does not go on in the next line; whether it is one is not asked.
+        readings.add(_CONTINUED.sub(lambda match: match.group(1) or "\n", line))
+    for reading in readings:
+        bare = _unquoted(reading)
+        if _ACTIVE.search(bare):
+            yield SUBSTITUTION, True
+        if _OPERATOR.search(bare):
+            yield METACHARACTER, True
+        for simple in _simple_commands(reading):
+            yield from _started(simple, listed, deep)
 
 
 def _unquoted(line: str) -> str:
     """`line` without what single quotes keep from a shell, and without operators that double quotes keep from it."""
-    return _QUOTED.sub(lambda match: "" if match.group()[0] in "'\\" else _OPERATOR.sub("", match.group()), line)
+    return _QUOTED.sub(
+        lambda match: _OPERATOR.sub("", match.group()) if match.group().startswith('"') else "",
+        line,
+    )
 
 
 def _simple_commands(line: str) -> Iterator[list[str]]:
@@ -146,7 +184,7 @@ def _started(words: list[str], listed: Collection[str] | None, deep: int) -> Ite
         yield WRAPPER, False
     if not words:
         return
-    name = words[0].rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
+    name = re.split(r"[/\\]", words[0])[-1]
     if listed is not None and words[0] not in listed:
         yield NOT_LISTED, True
     if any(word.startswith(_RUNS_ANOTHER) for word in words):
@@ -184,31 +222,29 @@ def _code(words: list[str]) -> str | None:
 
 
 def _run_by(name: str, words: list[str]) -> list[str]:
-    """What a runner runs: what stands behind `--`, `-exec` or `-c`, else the first words that are no option."""
-    for mark in ("--", "-exec", "-execdir", "-ok", "-c", "--command"):
-        if mark in words[1:]:
-            return words[words.index(mark, 1) + 1 :]
-    if name in _AFTER_DASHES or name == "find":
-        return []
-    rest = words[1:]
-    while rest and (rest[0].startswith("-") or _ASSIGNMENT.match(rest[0]) or re.match(r"[0-9.]+[smhd]?\Z", rest[0])):
-        takes_value = rest[0] in (
-            "-u",
-            "-n",
-            "-I",
-            "-g",
-            "-t",
-            "-p",
-            "-C",
-            "-k",
-            "-s",
-            "-P",
-            "-L",
-            "-d",
-            "-i",
-            "-o",
-            "-l",
-            "-F",
-        )
-        rest = rest[2 if takes_value else 1 :]
-    return rest[1:] if name in ("chroot", "ssh", "flock", "su", "runuser") else rest
+    """What a runner runs: the line it is given, or the first words that are neither its options nor its target."""
+    if name in (*_AFTER_DASHES, "find"):
+        return next((words[words.index(mark, 1) + 1 :] for mark in _MARKS if mark in words[1:]), [])
+    rest, has_target = words[1:], name in _TARGETED
+    while rest:
+        word = rest[0]
+        line = _LINE_OPTION.match(word) if name in _GIVEN_A_LINE else None
+        if line is not None:
+            return [word[line.end() :]] if word[line.end() :] else rest[1:2]
+        if word == "--":
+            return rest[2 if has_target else 1 :]
+        if word.startswith("-"):
+            rest = rest[2 if _takes_next(word, _VALUED.get(name, "")) else 1 :]
+        elif has_target:
+            rest, has_target = rest[1:], False
+        elif _ASSIGNMENT.match(word) or _DURATION.match(word):
+            rest = rest[1:]
+        else:
+            break
+    return rest
+
+
+def _takes_next(option: str, valued: str) -> bool:
+    """Whether a group of short options takes the next word: the first that has a value is the last of the group."""
+    first = next((index for index, letter in enumerate(option) if letter in valued), 0)
+    return not option.startswith("--") and 0 < first == len(option) - 1

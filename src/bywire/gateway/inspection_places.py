@@ -147,8 +147,8 @@ def destinations(text: bytes, *, is_host: bool) -> Iterator[tuple[str, bool]]:
 
 def _ambiguous(text: str) -> bool:
     """Whether programs differ in which host this leads to."""
-    scheme, _, after = text.partition("://")
-    place = after if _SCHEME.fullmatch(scheme) and len(scheme) < len(text) else text
+    scheme, is_url, after = text.partition("://")
+    place = after if is_url and _SCHEME.fullmatch(scheme) else text
     before_last_at = place.rpartition("@")[0]
     return "\\" in text or _NO_AUTHORITY.match(place) is not None or _HOST_END.search(before_last_at) is not None
 

@@ -180,7 +180,7 @@ def _found(rule: _Rule, words: list[str]) -> str:
             if word not in rule.chain[step]:
                 continue
             before = ends[step - 1] if step else (at, at)
-            if before is None or (step and not 0 < at - before[1] <= rule.gaps[step - 1]):
+            if before is None or (step and at - before[1] > rule.gaps[step - 1]):
                 continue
             ends[step] = (before[0], at)
             if step == len(rule.chain) - 1:

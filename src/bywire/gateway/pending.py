@@ -84,7 +84,8 @@ class Pending:
 
         Each call is decided anew (RULES 12); whoever comes back to see whether people have answered fills no ledger.
         """
-        said = self._journal.decision_on(approval_id)
+        # One approval of a plan is for many actions, and each of them has a decision of its own.
+        said = self._journal.decision_on(approval_id, asked.action.digest)
         if said is None or not _same_answer(said, decision):
             said = decision
             self._journal.record("decision", envelope, asked.request.change, asked.now_ms, approval_id)

@@ -155,8 +155,8 @@ class Journal(Protocol):
         """Open intents that this door carries out itself, oldest first."""
         ...
 
-    def decision_on(self, approval_id: str) -> Decision | None:
-        """What was decided and recorded last on what this request for approval asks."""
+    def decision_on(self, approval_id: str, action_digest: str) -> Decision | None:
+        """What was recorded last on what this request for approval asks, if that was decided on this very action."""
         ...
 
     def decision_of(self, key: str) -> tuple[int, bytes] | None:

@@ -1,5 +1,6 @@
 """What the control plane shows, to whom: a caller sees what is its own, and of the rest only that it is there."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from bywire.wiring.workspace import Workspace
 DELIVERIES_SHOWN_MAX = 50
 APPROVALS_SHOWN_MAX = 200
 _ID_CHARS = 32
+# Any other text may stand in every batch, and each would be read whole for nothing.
+_ID = re.compile(rf"[0-9a-f]{{{_ID_CHARS}}}")
 
 
 def status(gateway: Gateway) -> dict[str, Any]:
@@ -80,8 +83,9 @@ def own_decision(workspace: Workspace, session: Session, decision_id: str) -> di
 
     Reads are recorded in batches and found while they are recent; every other decision is found while it is kept.
     """
-    found = named(workspace.reader, decision_id)
-    if found is None:
+    is_id = _ID.fullmatch(decision_id) is not None
+    found = named(workspace.reader, decision_id) if is_id else None
+    if found is None and is_id:
         workspace.journal.flush_reads()
         workspace.writer.run(lambda _: None)  # what is buffered is there once this is
         found = recent_read(workspace.reader, decision_id)

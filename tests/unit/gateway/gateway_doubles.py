@@ -165,11 +165,13 @@ class MemoryRecords:
         said = unverified_statement(envelope).predicate
         self.records.append((kind, said, change, now_ms))
         if about:
-            self.asked_about[about] = msgspec.convert(said["decision"], Decision)
+            decided = msgspec.convert(said["decision"], Decision)
+            self.asked_about[about] = (said["input"]["action"]["digest"], decided)
         return 20 + len(self.records)
 
-    def decision_on(self, approval_id):
-        return self.asked_about.get(approval_id)
+    def decision_on(self, approval_id, action_digest):
+        digest, decided = self.asked_about.get(approval_id, ("", None))
+        return decided if digest == action_digest else None
 
     def record_document(self, kind, document, change, now_ms):
         self.documents.append((kind, document, change, now_ms))

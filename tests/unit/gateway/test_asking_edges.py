@@ -18,7 +18,8 @@ from gateway_doubles import (
 )
 
 from bywire.gateway.asking import RESULT_BYTES_MAX
-from bywire.gateway.contract import ContractError
+from bywire.gateway.contract import Catalogue, Contract, ContractError, parameters
+from bywire.model.connected import Place
 from bywire.model.errors import BywireError, EvidenceError, TargetError
 
 RERUN = {"run_id": "77", "job_id": "tests", "failure_fingerprint": "f00"}
@@ -108,6 +109,56 @@ def test_rule_01_the_door_leads_to_one_place(changes):
     assert "this door leads to storefront in production" in refused(**changes)
     elsewhere = msgspec.structs.replace(OPERATOR, **changes)
     assert asked(door=entrance(operator=elsewhere), **changes).action.tool == "set_canary_weight"
+
+
+PAGER = Contract("pager.page", "repo_write", "pager", parameters({"text": {"type": "string"}}), upstream="pager")
+PAGED = {"values": {"text": "x"}, "service": "", "environment": ""}
+
+
+def paged(contract, answers=None, **changes):
+    executors = {} if answers is None else {"pager": Defining(answers)}
+    door = entrance(catalogue=Catalogue((contract,)), executors=executors)
+    return asked("pager.page", door=door, **{**PAGED, **changes})
+
+
+class Defining(MemoryTarget):
+    """An upstream that says what it would do, and answers with a digest."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = answers
+
+    def definition(self, tool):
+        assert tool == "pager.page"
+        if isinstance(self.answers, BaseException):
+            raise self.answers
+        return self.answers
+
+
+def test_a_connected_tool_acts_at_its_own_place_or_at_none():
+    assert paged(PAGER).action.tool == "pager.page"
+    with pytest.raises(ContractError, match="not to storefront in production"):
+        paged(PAGER, service="storefront", environment="production")
+    placed = msgspec.structs.replace(PAGER, place=Place("alerts", "staging"))
+    assert paged(placed, service="alerts", environment="staging").action.environment == "staging"
+    with pytest.raises(ContractError, match="leads to alerts in staging"):
+        paged(placed)
+
+
+@pytest.mark.parametrize(
+    ("approved", "answers", "said"),
+    [
+        ("", "d" * 64, "none"),
+        ("d" * 64, None, "none"),
+        ("d" * 64, "d" * 64, "current"),
+        ("d" * 64, "e" * 64, "changed"),
+        ("d" * 64, TargetError("down", code="target_down"), "unknown"),
+        ("d" * 64, TimeoutError("silence"), "unknown"),
+    ],
+)
+def test_whether_the_upstream_still_says_what_was_approved(approved, answers, said):
+    contract = msgspec.structs.replace(PAGER, definition=approved)
+    assert paged(contract, answers).connected.definition == said
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ def meant(**parameters):
         ({"r": 3.0, "a": 10.0}, {"replicas": 3, "amount": 10}),
         ({"m": "kubectl get 'a b'"}, {"command": ["kubectl", "get", "a b"]}),
         ({"m": ["kubectl", "get"]}, {"command": ["kubectl", "get"]}),
+        ({"c": "usd", "h": "a.example"}, {"currency": "USD", "hosts": ["a.example"]}),
+        ({"i": ["a"] * 64}, {"images": ["a"] * 64}),
+        ({"a": NUMBER_MAX}, {"amount": NUMBER_MAX}),
     ],
 )
 def test_what_parameters_mean(parameters, found):
@@ -49,6 +52,9 @@ def test_what_parameters_mean(parameters, found):
         {"r": True},
         {"r": "two"},
         {"a": "1,000"},
+        {"a": NUMBER_MAX + 1},
+        {"a": float("nan")},
+        {"a": 10**400},
         {"a": "-5"},
         {"a": "\u0661"},
         {"a": [5]},
@@ -86,6 +92,13 @@ def test_what_parameters_mean(parameters, found):
 def test_what_cannot_be_read_as_the_contract_says_is_refused(parameters):
     with pytest.raises(ContractError):
         meant(**parameters)
+
+
+@pytest.mark.parametrize("word", ["script", "text", "replaced"])
+def test_what_is_only_kept_or_run_as_it_stands_means_nothing_and_hides_nothing(word):
+    named = {word: "s", "host": "h"}
+    found = meaning(named, "staging", {"s": "x", "h": "a.example"}, lambda text: text)
+    assert found == {"environment": "staging", "hosts": ["a.example"], "endpoints": []}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +158,16 @@ def test_a_cost_has_an_upper_end():
     for rules in ((CostRule("x", 2, "r"),), (CostRule("x", 1, "r"), CostRule("x", 1))):
         with pytest.raises(ContractError, match="too large"):
             costs(rules, {"r": AMOUNT_MAX}, 0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [((CostRule("hours", 2, "r"),), "r"), ((CostRule("hours", AMOUNT_MAX), CostRule("hours", 1)), "hours")],
+)
+def test_what_costs_too_much_is_named_as_the_caller_knows_it(rules, named):
+    with pytest.raises(ContractError) as caught:
+        costs(rules, {"r": AMOUNT_MAX}, 0)
+    assert caught.value.message == f"{named} is too large"
 
 
 @given(st.one_of(st.integers(), st.floats(), st.text(max_size=12), st.booleans(), st.none()))

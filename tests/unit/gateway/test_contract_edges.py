@@ -12,6 +12,7 @@ from bywire.gateway.contract import (
     Reversibility,
     parameters,
 )
+from bywire.seal import jcs
 
 PLAIN = Contract("plain", "repo_write", "target", parameters({"text": {"type": "string"}}))
 
@@ -51,6 +52,15 @@ def test_a_key_is_made_of_the_parameters():
     made = Contract("t", "repo_write", "ci", parameters({}), key_template="t:{a}:{b}")
     assert made.key_for({"a": 1, "b": "x", "c": "left out"}) == "t:1:x"
     assert PLAIN.key_for({"text": "x"}) == ""
+
+
+def test_a_key_of_a_connected_tool_is_a_digest_of_what_its_template_names():
+    made = Contract("up.t", "repo_write", "up", parameters({}), key_template="t:{a}:{b}", upstream="up")
+    key = made.key_for({"a": SECRET, "b": "x", "c": "left out"})
+    assert key == f"derived:{jcs.digest(['t:{a}:{b}', {'a': SECRET, 'b': 'x'}])}"
+    assert key == made.key_for({"b": "x", "a": SECRET})
+    assert key != made.key_for({"a": SECRET, "b": "y"})
+    assert made.key_for({"a": 1}) == made.key_for({"a": 1, "b": None})
 
 
 def test_a_refusal_names_the_place_and_the_rule_and_no_value():

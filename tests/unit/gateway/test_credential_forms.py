@@ -34,6 +34,7 @@ REPEATED = {
     "hex": lambda v: v.encode().hex(),
     "HEX": lambda v: v.encode().hex().upper(),
     "html": html.escape,
+    "html, between tags": lambda v: html.escape(v, quote=False),
     "json": lambda v: json.dumps(v),
     "json, slashes": lambda v: json.dumps(v).replace("/", "\\/"),
 }
@@ -50,6 +51,41 @@ def test_a_repeated_credential_is_taken_out(form, value):
     assert value not in left
     # What is left of an encoded text says at most a byte or two of its edges.
     assert len(left) <= len("before  after") + len(TAKEN_OUT) + len(REPEATED[form]("")) + 30
+
+
+WHOLE = [name for name in REPEATED if not name.startswith(("basic", "base64", "json"))]
+
+
+@pytest.mark.parametrize("value", [PLAIN, ODD])
+@pytest.mark.parametrize("form", WHOLE)
+def test_of_a_form_that_stands_alone_nothing_is_left(form, value):
+    assert taken_out(f"before {REPEATED[form](value)} after", credential(value)) == f"before {TAKEN_OUT} after"
+
+
+@pytest.mark.parametrize("value", [PLAIN, ODD])
+@pytest.mark.parametrize("form", ["json", "json, slashes"])
+def test_what_is_left_of_json_is_json(form, value):
+    text = f'{{"token": {REPEATED[form](value)}, "kind": "x"}}'
+    assert json.loads(taken_out(text, credential(value))) == {"token": TAKEN_OUT, "kind": "x"}
+
+
+@pytest.mark.parametrize("length", [8, 9, 10])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_of_base64_only_its_padding_is_left(encode, length):
+    value = "?~>" * 3 + "~"
+    text = encode(value[:length].encode()).decode()
+    assert taken_out(text, credential(value[:length])) == TAKEN_OUT + "=" * (-length % 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [(0, 0, (0, 0)), (3, 3, (4, 4)), (1, 0, (2, 3)), (2, 0, (3, 2)), (1, 2, (2, 3)), (2, 1, (3, 2)), (4, 3, (6, 7))],
+)
+def test_of_base64_around_it_only_the_characters_that_it_shares_are_left(before, after, left):
+    value = "token-123"
+    text = base64.b64encode(b"u" * before + value.encode() + b"v" * after).decode()
+    kept = text[: left[0]] + TAKEN_OUT + text[len(text) - left[1] :]
+    assert taken_out(text, credential(value)) == kept
 
 
 def test_it_is_taken_out_of_keys_and_of_what_is_nested():

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bywire.gateway.destination import (
+    AUTHORITY_CHARS_MAX,
     AddressClass,
     Destination,
     address_class,
@@ -63,7 +64,13 @@ WORST = list(AddressClass)
         ("168.63.129.16", "metadata"),
         ("192.0.0.192", "metadata"),
         ("fd00:ec2::254", "metadata"),
+        ("fd00:ec2::254%eth0", "metadata"),
         ("64:ff9b::a9fe:a9fe", "metadata"),
+        ("::169.254.169.254", "metadata"),
+        ("::1:169.254.169.254", "reserved"),
+        ("2001:0:a9fe:a9fe::", "metadata"),
+        ("2001:0:102:304::5601:5601", "metadata"),
+        ("2001:0:102:304::80ff:fffe", "loopback"),
         ("2002:a9fe:a9fe::1", "metadata"),
         ("", "reserved"),
         ("1.2.3", "reserved"),
@@ -124,6 +131,27 @@ def test_a_host_has_one_spelling():
     assert parse_host("[FE80::1%eth0]") == "[fe80::1]"
 
 
+def test_a_host_and_an_authority_are_as_long_as_they_may_be():
+    longest = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert (len(longest), parse_host(longest), parse_host(f"{longest}.")) == (253, longest, longest)
+    zone = "z" * (AUTHORITY_CHARS_MAX - len("[::1%]:443"))
+    assert parse_authority(f"[::1%{zone}]:443") == Destination("[::1]", 443)
+    for beyond in (f"[::1%{zone}z]:443", f"{longest}e:443"):
+        with pytest.raises(EvidenceError):
+            parse_authority(beyond)
+    with pytest.raises(EvidenceError):
+        parse_host(f"{longest}e")
+
+
+def test_a_refusal_says_what_a_host_would_be():
+    with pytest.raises(EvidenceError, match="no IPv6 address") as caught:
+        parse_host("[x]")
+    assert caught.value.code == "destination_malformed"
+    with pytest.raises(EvidenceError, match="host:port") as caught:
+        parse_authority("example.com")
+    assert (caught.value.code, caught.value.next_step) == ("destination_malformed", "connect to a host name and a port")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -182,6 +210,20 @@ def test_a_wildcard_is_one_label_at_the_left():
         ".example.com",
     ):
         assert not listed(rule, host), host
+
+
+def test_what_the_policy_is_told_of_a_destination():
+    other = EgressRule(("agent:other",), "api.example.com", (443,))
+    rule = EgressRule((AGENT,), "*.example.com", (22, 443))
+    rules, addresses = [other, rule], ["93.184.215.14"]
+    told = {"host": "api.example.com", "port": 443, "address_class": "public", "tunnel": False, "listed": True}
+    assert facts(AGENT, Destination("api.example.com", 443), addresses, rules) == told
+    unlisted = {**told, "listed": False}
+    assert facts(AGENT, Destination("api.example.com", 443), addresses, [other]) == unlisted
+    shell = {**unlisted, "port": 22, "tunnel": True}
+    assert facts(AGENT, Destination("api.example.com", 22), addresses, rules) == shell
+    unresolved = {**unlisted, "address_class": "unresolved"}
+    assert facts(AGENT, Destination("api.example.com", 443), [], rules) == unresolved
 
 
 def test_agent_port_and_kind_of_address_must_all_fit():

@@ -17,6 +17,8 @@ from bywire.policy.engine.read_path import ASKED, ENTRYPOINT, ShortWay
 # For each bundle and thread; a question with longer lists in it is asked each time.
 ANSWERS_MAX = 4_096
 REMEMBERED_CHARS_MAX = 4_096
+# What turns on the time is asked once only: an agent that ends would fill this with answers that nobody asks for again.
+_TIMED = '"now_ms":'
 _AGENT = "agent:"
 # Only a hint: what looks like a read and is none gets no answer here.
 _HINT = '"category":"read"'
@@ -62,7 +64,7 @@ def _answered(here: _Reads, asked: str) -> str | None:
         raise
     if found == UNDEFINED:
         return None
-    if len(asked) <= REMEMBERED_CHARS_MAX:
+    if len(asked) <= REMEMBERED_CHARS_MAX and _TIMED not in asked:
         if len(here.answers) >= ANSWERS_MAX:
             here.answers.clear()
         here.answers[asked] = found
