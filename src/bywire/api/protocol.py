@@ -57,11 +57,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bound what a head may hold and how long it may take, then let the parser have it."""
+        begins = self._in_head and self._head_bytes == 0
         if self._in_head:
-            if self._head_bytes == 0:
-                self._expect_request(self._limits.request_seconds)
             self._head_bytes += len(data)
         super().data_received(data)
+        if begins and self._head_bytes:  # most requests are here whole by now, and need no timer
+            self._expect_request(self._limits.request_seconds)
         if self._in_head and self._head_bytes > self._limits.header_bytes and not self.transport.is_closing():
             self._problem = (431, "the head of the request is too large", "send fewer or shorter headers")
             self.send_400_response("")

@@ -11,7 +11,7 @@ import jsonschema_rs
 import msgspec
 
 from bywire.gateway.condition import Condition
-from bywire.gateway.http_request import request_of
+from bywire.gateway.http_request import check_sendable
 from bywire.model.action import ActionRequest
 from bywire.model.connected import CostRule, Place
 from bywire.model.connection import Route
@@ -179,7 +179,7 @@ def _check_sendable(contract: Contract, values: dict[str, Any]) -> None:
     if contract.request is None:
         return
     try:
-        request_of(contract.request, values)
+        check_sendable(contract.request, values)
     except TargetError as error:
         raise ContractError(f"{contract.name}: {error.message}", next_step=error.next_step) from error
 

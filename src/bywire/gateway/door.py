@@ -317,7 +317,7 @@ class Door:
         """A read has no effect: it repeats freely, and its decision shares a later commit."""
         asked, decision = judged.asked, judged.decision
         how = records.how(asked.sanitized)
-        document = {"decision": msgspec.to_builtins(decision), "input": judged.policy_input, **how}
+        document = {"decision": decision, "input": judged.policy_input, **how}
         self._journal.note_read(document, asked.now_ms)
         error = judged.error or (self._unconnected(contract) if mediated else permitting.inexact(asked, exact))
         if decision.effect is not Effect.ALLOW or error is not None:

@@ -6,7 +6,7 @@ so that nobody decides or approves what can never be sent, and once more when it
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -26,33 +26,52 @@ class HttpRequest(msgspec.Struct, frozen=True):
     body: bytes | None
 
 
+class _Placed(NamedTuple):
+    """Each parameter in its place, not yet encoded; `body` holds what no other place took."""
+
+    path: str
+    headers: dict[str, str]
+    query: list[tuple[str, str]]
+    form: list[tuple[str, str]]
+    body: dict[str, Any]
+
+
+def check_sendable(route: Route, parameters: Mapping[str, Any]) -> None:
+    """Whether `request_of` makes a request of them. Raises as it does."""
+    _placed(route, parameters)
+
+
 def request_of(route: Route, parameters: Mapping[str, Any]) -> HttpRequest:
     """Raises TargetError `unsupported` for a value that its place cannot hold; the error never repeats the value."""
+    placed = _placed(route, parameters)
+    target = f"{placed.path}?{urlencode(placed.query)}" if placed.query else placed.path
+    if route.method == "GET":
+        return HttpRequest(target, placed.headers, None)
+    if route.body == FORM_BODY:
+        kind, body = "application/x-www-form-urlencoded", urlencode(placed.form).encode()
+    else:
+        kind, body = "application/json", msgspec.json.encode(placed.body)
+    return HttpRequest(target, placed.headers | {"Content-Type": kind}, body)
+
+
+def _placed(route: Route, parameters: Mapping[str, Any]) -> _Placed:
     path, rest = filled(route.path, parameters, route.with_slashes)
     headers = {
         _as_written(name): _header(parameter, rest.pop(parameter))
         for name, parameter in route.headers.items()
         if parameter in rest
     }
-    query = _encoded({name: rest.pop(name) for name in route.query if name in rest})
-    target = f"{path}?{query}" if query else path
-    if route.method == "GET":
-        return HttpRequest(target, headers, None)
-    if route.body == FORM_BODY:
-        return HttpRequest(
-            target, headers | {"Content-Type": "application/x-www-form-urlencoded"}, _encoded(rest).encode()
-        )
-    return HttpRequest(target, headers | {"Content-Type": "application/json"}, msgspec.json.encode(rest))
+    query = _pairs({name: rest.pop(name) for name in route.query if name in rest})
+    form = _pairs(rest) if route.method != "GET" and route.body == FORM_BODY else []
+    return _Placed(path, headers, query, form, rest)
 
 
-def _encoded(values: Mapping[str, Any]) -> str:
-    return urlencode(
-        [
-            (name, _text(name, item, "a query or form"))
-            for name, value in values.items()
-            for item in (value if isinstance(value, list) else [value])
-        ]
-    )
+def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (name, _text(name, item, "a query or form"))
+        for name, value in values.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
 
 
 def _header(name: str, value: Any) -> str:

@@ -159,8 +159,9 @@ def inspect(
         for kind, certain in shell.in_command(command, commands):
             walk.add(path, kind, FindingClass.SHELL, certain=certain)
     together = encoded("\n".join([text.value for text in walk.texts]))
-    search, reader = _interest(settings), _Reader(settings)
+    search = _interest(settings)
     if any(text.role or _BREAK.search(text.value) for text in walk.texts) or search.found(together):
+        reader = _Reader(settings)
         for text in walk.texts:
             data = encoded(text.value)
             if text.role or search.found(data) or (_BREAK.search(text.value) and reader.may_hold(data)):

@@ -38,32 +38,20 @@ _RUNS_ANOTHER = (
 )
 _AFTER_DASHES = ("kubectl", "oc", "docker", "podman", "nerdctl", "crictl", "helm", "npx", "pipx", "uvx")
 # Of those: what stands before the program, in this order.
-_MARKS = ("--", "-exec", "-execdir", "-ok", "-okdir", "-c", "--command")
+_MARKS = ("--", "-exec", "-execdir", "-ok", "-okdir", "-c", "--call")
 # Runners whose first word is where or as whom they run, and those that may be given a line.
 _TARGETED = ("chroot", "ssh", "flock", "su", "runuser")
 _GIVEN_A_LINE = ("su", "runuser", "flock", "script")
 _LINE_OPTION = re.compile(r"--command(?:=|\Z)|-[aeflmnopqvxFP]*c")
 # Their short options that take the next word. What is missing here has its value taken for a program.
-_VALUED = {
-    "sudo": "ugpChrtTDRU",
-    "doas": "uC",
-    "su": "gGswT",
-    "runuser": "ugGswT",
-    "nice": "n",
-    "ionice": "cn",
-    "time": "fo",
-    "timeout": "ks",
-    "stdbuf": "ioe",
-    "xargs": "aEILnPsd",
-    "nsenter": "tSG",
-    "unshare": "SGR",
-    "watch": "n",
-    "strace": "abeEIoOpPsSuUX",
-    "flock": "wE",
-    "env": "uC",
-    "ssh": "BbcDEeFIiJLlmOoPpQRSWw",
-    "exec": "a",
-}
+_VALUED: dict[str, str] = dict(
+    re.findall(
+        r"([a-z]+)=(\w+)",
+        "sudo=ugpChrtTDRU doas=uC su=gGswT runuser=ugGswT nice=n ionice=cn time=fo timeout=ks stdbuf=ioe"
+        " xargs=aEILnPsd nsenter=tSG unshare=SGR watch=n strace=abeEIoOpPsSuUX flock=wE env=uC exec=a"
+        " ssh=BbcDEeFIiJLlmOoPpQRSWw",
+    )
+)
 PROGRAMS = sorted(
     {
         *_SHELLS,
@@ -234,6 +222,8 @@ def _run_by(name: str, words: list[str]) -> list[str]:
         if word == "--":
             return rest[2 if has_target else 1 :]
         if word.startswith("-"):
+            # Who it is then stands in the option.
+            has_target &= not (name == "runuser" and word.startswith(("-u", "--user")))
             rest = rest[2 if _takes_next(word, _VALUED.get(name, "")) else 1 :]
         elif has_target:
             rest, has_target = rest[1:], False

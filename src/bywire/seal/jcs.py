@@ -1,6 +1,5 @@
 """JSON Canonicalization Scheme (RFC 8785): one byte string for one JSON value."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from bywire.seal.digest import sha256_hex
 _SORTED = msgspec.json.Encoder(order="sorted")
 _INT_MAX = 2**53 - 1
 _EXPONENT_FROM = 1e21
-_KEY_DIRECT = re.compile(r"[\x20-\x7e]*").fullmatch
 DEPTH_MAX = 64
 
 
@@ -57,10 +55,14 @@ def _are_members_direct(value: Any, kind: type, depth: int) -> bool:
     direct = kind is dict or kind is list or kind is tuple
     if isinstance(value, dict):
         for key in value:
-            direct = direct and type(key) is str and _KEY_DIRECT(key) is not None
+            direct = direct and type(key) is str and key.isascii() and key.isprintable()
         value = value.values()
     for item in value:
-        direct = _is_direct(item, depth) and direct
+        # Most members are short texts: asked here, because each call would cost more than the question.
+        if type(item) is str:
+            direct = direct and item.isascii() and item.isprintable()
+        else:
+            direct = _is_direct(item, depth) and direct
     return direct
 
 

@@ -392,7 +392,7 @@ def test_a_read_is_noted_and_answered(world):
     assert (outcome.status, outcome.result, outcome.entry) == (COMMITTED, {"version": 8}, -1)
     ((document, now_ms),) = world.journal.reads
     assert now_ms == NOW
-    assert document == {"decision": msgspec.to_builtins(ALLOW), "input": world.engine.asked[0]}
+    assert document == {"decision": ALLOW, "input": world.engine.asked[0]}
     assert world.journal.records == world.journal.intents == world.steps.seen == []
     assert world.state.tainted == []
 
