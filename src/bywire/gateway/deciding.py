@@ -41,6 +41,8 @@ OBLIGATIONS = frozenset(
     }
 )
 CHANGES = frozenset({"replace", "mask"})
+# What is to be replaced in an action that is allowed as it stands would be executed unreplaced.
+OF_AN_ALLOW = OBLIGATIONS - CHANGES
 ENTRYPOINT = "data.bywire.action.decision"
 # (change, facts, retreat) of the policy input.
 Delivered: TypeAlias = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]
@@ -76,9 +78,11 @@ class Judged(msgspec.Struct, frozen=True):
 
 def unknown_obligations(decision: Decision) -> dict[str, str] | None:
     """The error for an obligation that this door cannot meet: then an allow is none (AuthZEN 1.0)."""
-    # What is to be replaced in an action that is allowed as it stands would be executed unreplaced.
-    known = OBLIGATIONS - CHANGES if decision.effect is Effect.ALLOW else OBLIGATIONS
-    unknown = sorted({str(item.get("kind")) for item in decision.obligations} - known)
+    known = OF_AN_ALLOW if decision.effect is Effect.ALLOW else OBLIGATIONS
+    kinds = {str(item.get("kind")) for item in decision.obligations}
+    if kinds <= known and "debit" not in kinds:
+        return None
+    unknown = sorted(kinds - known)
     debits = [item for item in decision.obligations if item.get("kind") == "debit"]
     unknown += ["a debit that is none" for item in debits if not counting.is_debit(item)]
     if not unknown:

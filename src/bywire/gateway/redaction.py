@@ -50,9 +50,10 @@ class Redactor:
 
     def counted(self, value: Any) -> tuple[Any, Counter[str]]:
         """(the canonical value, how many of each kind were replaced in it)."""
+        counts: Counter[str] = Counter()
         parts: list[str] = []
-        copy, counts = _copy(value, parts), Counter[str]()
-        return copy if not _may_hold(parts, self._detector) else self._value(value, counts), counts
+        copy = _copy(value, parts)
+        return self._value(value, counts) if _may_hold(parts, self._detector) else copy, counts
 
     def display(self, text: str, counts: Counter[str] | None = None) -> str:
         """`text` for people: what is sensitive is shown as `[type]`. Doing it again changes nothing.
