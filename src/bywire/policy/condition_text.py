@@ -36,7 +36,7 @@ from bywire.policy.conditions import (
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\n]+)
-      | (?P<text>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*" | '[^'\\\x00-\x1f]*')
+      | (?P<text>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*" | '[^'\\\n]*')
       | (?P<number>-?[0-9]{1,15}(?:\.[0-9]{1,9})?(?![0-9A-Za-z_.]))
       | (?P<word>[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*)
       | (?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)""",
