@@ -47,7 +47,8 @@ _ROLES = {role: role for role in ("command", "host", "path", _SCRIPT, _KEPT_TEXT
 _RUNS = frozenset((shell.SUBSTITUTION, shell.WRAPPER, shell.INLINE_CODE))
 # Kind, class, and whether its form alone tells it.
 _Found = tuple[str, FindingClass, bool]
-_DIGIT = re.compile(r"\d")
+# No account, card, phone or record has fewer digits; a short name with fewer is one.
+_FIVE_DIGITS = re.compile(r"(?:\d\D*){5}")
 # Where a text may go on in its next line: a line end, or how one is written.
 _BREAK = re.compile(r"[\r\n\\]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -127,7 +128,12 @@ class _Walk:
 
     def _shown(self, name: str) -> str:
         """A name as a path may carry it: a secret in it is replaced, and what is no plain name is quoted and cut."""
-        if len(name) < SHORT_NAME and name.isidentifier() and not self._settings.patterns and not _DIGIT.search(name):
+        if (
+            len(name) < SHORT_NAME
+            and name.isidentifier()
+            and not self._settings.patterns
+            and not _FIVE_DIGITS.search(name)
+        ):
             return name
         text = masked(name, detector(self._settings))
         if text == name and _PLAIN_NAME.match(name):
