@@ -3,6 +3,7 @@
 NUMBER` what is left of a minute.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,24 @@ from bywire.model.decision import OutcomeStatus
 BUDGET = [(CONTROLLER, "replica_hours", 5 * 48_000)]
 LATELY = {"kind": "debit", "unit": "actions", "period": "minute", "because": "agents.x.budget"}
 CALLS = 20
+
+
+def raced(what, directory):
+    """What two processes at once say of their calls: how many were done and sent, and the codes of the rest."""
+    racers = [
+        subprocess.Popen(
+            [sys.executable, __file__, what, str(directory), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 2
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    return [racer.communicate(timeout=60)[0].split() for racer in racers]
 
 
 def main():

@@ -222,6 +222,10 @@ def test_a_note_counts_while_its_server_runs(tmp_path):
         for number in range(NOTES_MAX + 1):
             (tmp_path / FOLDER / f"9-{number}.json").touch()
         assert notes_of(tmp_path) == ()
+    with ServingNote(tmp_path, "http://127.0.0.1:1", 9, files):
+        assert [note.started_ms for note in notes_of(tmp_path)] == [9], (
+            "however many were left, the next start clears them"
+        )
 
 
 def test_status_tells_an_agent_the_files_and_no_more(tmp_path):

@@ -1,19 +1,14 @@
 """Connected tools at the door: where they act, what they mean and cost, and what nobody can say otherwise."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import msgspec
 import pytest
+from connected_victim import raced
 from connected_world import CATALOGUE, DAY, PINNED, ConnectedWorld, connected, scale
 from door_world import CONTROLLER, RESPONDER
 
 from bywire.gateway.contract import Catalogue, ContractError
 from bywire.model.decision import Effect, OutcomeStatus
 from bywire.model.errors import ConflictError, TargetError
-
-VICTIM = Path(__file__).with_name("connected_victim.py")
 
 
 @pytest.fixture
@@ -382,20 +377,7 @@ def test_a_debit_that_cannot_be_counted_is_no_permission(world, changes):
 
 def test_two_processes_cannot_spend_what_one_of_them_may(tmp_path):
     ConnectedWorld(tmp_path).close()
-    racers = [
-        subprocess.Popen(
-            [sys.executable, str(VICTIM), "race", str(tmp_path), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 2
-    for racer in racers:
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    said = [racer.communicate(timeout=60)[0].split() for racer in racers]
+    said = raced("race", tmp_path)
     assert sum(int(done) for done, *_ in said) == 5
     assert all(done == sent for done, sent, *_ in said)
     assert {code for _, _, *codes in said for code in codes} == {"state.day_budget_spent"}

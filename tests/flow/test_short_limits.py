@@ -1,12 +1,8 @@
 """Limits by the second and minute at the door: told before, kept in the intent transaction, by every process."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import msgspec
 import pytest
-from connected_victim import LATELY
+from connected_victim import LATELY, raced
 from connected_world import ConnectedWorld, scale
 from door_world import CONTROLLER, NOW, RESPONDER
 
@@ -14,7 +10,6 @@ from bywire.gateway.ports import Counted
 from bywire.model.decision import Effect, OutcomeStatus
 from bywire.model.gateway_budgets import Budgets, WindowBudget
 
-VICTIM = Path(__file__).with_name("connected_victim.py")
 OWN = f"principal:{CONTROLLER}"
 COMMITTED, DENIED = OutcomeStatus.COMMITTED, OutcomeStatus.DENIED
 
@@ -209,20 +204,7 @@ def test_a_process_whose_clock_is_behind_counts_what_one_ahead_did(tmp_path):
 
 def test_rule_11_two_processes_do_together_what_one_may(tmp_path):
     LimitedWorld(tmp_path).close()
-    racers = [
-        subprocess.Popen(
-            [sys.executable, str(VICTIM), "lately", str(tmp_path), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 2
-    for racer in racers:
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    said = [racer.communicate(timeout=60)[0].split() for racer in racers]
+    said = raced("lately", tmp_path)
     assert sum(int(done) for done, *_ in said) == 5
     assert all(done == sent for done, sent, *_ in said)
     assert {code for _, _, *codes in said for code in codes} == {"state.minute_budget_spent"}

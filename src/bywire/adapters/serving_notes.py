@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 
-from bywire.adapters.watched_files import Found, listed
+from bywire.adapters.watched_files import ENTRIES_MAX, Found, listed
 
 FOLDER = "serving"
 NOTES_MAX = 32
@@ -62,24 +62,27 @@ class ServingNote:
 def serving(directory: Path) -> tuple[Note, ...]:
     """The servers that run now, oldest first; at most NOTES_MAX."""
     found = []
-    for place in _notes(directory / FOLDER):
-        try:
-            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            continue
+    for _, descriptor in _opened(directory / FOLDER, NOTES_MAX):
         try:
             if _held(descriptor):
                 found.append(msgspec.json.decode(os.read(descriptor, NOTE_BYTES_MAX), type=Note))
         except (OSError, msgspec.MsgspecError):
             continue
-        finally:
-            os.close(descriptor)
     return tuple(sorted(found, key=lambda note: note.started_ms))
 
 
-def _notes(folder: Path) -> Iterator[Path]:
-    names = listed(folder, (".json",), NOTES_MAX)
-    yield from (folder / name for name in names or () if not name.startswith("."))
+def _opened(folder: Path, most: int) -> Iterator[tuple[Path, int]]:
+    """Each note and a descriptor of it, which is open until the next one; none of more than `most`."""
+    names = listed(folder, (".json",), most)
+    for place in (folder / name for name in names or () if not name.startswith(".")):
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            yield place, descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _held(descriptor: int) -> bool:
@@ -94,14 +97,7 @@ def _held(descriptor: int) -> bool:
 
 
 def _remove_left(folder: Path) -> None:
-    """What servers left that were killed."""
-    for place in _notes(folder):
-        try:
-            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            if not _held(descriptor):
-                place.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+    """What servers left that were killed, also when that is more than anybody reads."""
+    for place, descriptor in _opened(folder, ENTRIES_MAX):
+        if not _held(descriptor):
+            place.unlink(missing_ok=True)
