@@ -5,12 +5,13 @@ so is one that never ends, and a client that does not read what it asked for.
 """
 
 from asyncio import TimerHandle, Transport
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from bywire.api.joined_writes import JoinedWrites
 from bywire.model.gateway import ServeLimits
 from bywire.wiring import payload
 
@@ -36,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """Refuse one connection too many; otherwise the first request has to arrive in time."""
-        super().connection_made(transport)
+        super().connection_made(cast("Transport", JoinedWrites(transport, self.loop)))
         self._limits = self.config.limits
         self._problem = (400, "this is no HTTP request", "send HTTP/1.1")
         self._deadline: TimerHandle | None = None
