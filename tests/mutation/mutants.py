@@ -10,9 +10,11 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
+
+from mentions import acts_on
 
 COMPARED = {
     ast.Lt: ast.LtE,
@@ -69,7 +71,10 @@ class Place:
 
 @dataclass
 class Mutant:
-    """One change. `owner` names the outermost function it is in, "" when it acts at import."""
+    """One change. `owner` names the outermost function it is in, "" when it acts at import.
+
+    `named` are the names that its statement, or the function, gives their meaning.
+    """
 
     number: int
     line: int
@@ -81,7 +86,7 @@ class Mutant:
     old: Any
     new: Any
     nth: int = 1
-    tests: list[str] = field(default_factory=list)
+    named: frozenset[str] = frozenset()
 
     def name(self, module: str) -> str:
         """How the change is known across runs: no line number, so that it survives edits elsewhere in the file."""
@@ -235,6 +240,7 @@ class Mutated:
                 old=old,
                 new=new,
                 nth=self._seen[key],
+                named=acts_on(owner or statement, self._classes),
             )
         )
 

@@ -1,8 +1,12 @@
-"""The tool that changes code is code, too: which changes it makes, that each compiles, and that names are unique."""
+"""The tool that changes code is code, too: which changes it makes, whom it asks about them, and what it remembers."""
 
+import ast
 from pathlib import Path
 
 import pytest
+from judgements import Digests, Judgement, Judgements
+from killers import REMEMBERED_MAX, Killers
+from mentions import Mentions, acts_on, functions_mentioning
 from mutants import Mutated
 from rooms import ROOMS, expanded
 from run import _accepted
@@ -68,3 +72,141 @@ def test_every_change_of_a_room_compiles_and_has_a_name_of_its_own(room):
         names += [mutant.name(path) for mutant in module.mutants]
     assert len(names) == len(set(names))
     assert all(_accepted(room).values())
+
+
+@pytest.mark.parametrize(
+    ("noticed", "order"),
+    [
+        ([], ["cheap", "middle", "dear"]),
+        ([("f", "dear")], ["dear", "cheap", "middle"]),
+        ([("g", "dear")], ["cheap", "middle", "dear"]),
+        ([("g", "middle")], ["middle", "cheap", "dear"]),
+        ([("f", "dear"), ("f", "middle")], ["middle", "dear", "cheap"]),
+        ([("f", None), ("f", "import"), ("f", "gone")], ["cheap", "middle", "dear"]),
+    ],
+)
+def test_what_noticed_a_neighbour_is_asked_first_unless_it_costs_far_more(noticed, order):
+    killers = Killers({"cheap": 0.1, "middle": 0.5, "dear": 6.0})
+    for owner, test in noticed:
+        killers.remember("m.py", owner, test)
+    assert killers.ordered(["dear", "cheap", "middle"], "m.py", "f") == order
+    assert killers.ordered(["dear", "cheap", "middle"], "other.py", "f") == ["cheap", "middle", "dear"]
+
+
+def test_the_latest_killers_are_remembered_and_no_more_than_some():
+    names = [f"t{number}" for number in range(REMEMBERED_MAX + 2)]
+    killers = Killers(dict.fromkeys(names, 1.0))
+    for name in [*names, names[-2]]:
+        killers.remember("m.py", "f", name)
+    assert killers.recent("m.py", "f") == [names[-2], names[-1], *reversed(names[2:-2])]
+
+
+@pytest.mark.parametrize(
+    ("statement", "classes", "names"),
+    [
+        ("A = B", (), {"A"}),
+        ("A, _B = 1, 2", (), {"A", "_B"}),
+        ("A: int = 5", ("C",), {"A", "C"}),
+        ("table.update(x)", (), {"table", "x"}),
+        ("def f(a=1): pass", ("C",), {"f"}),
+        ("def __init__(self, a=1): pass", ("C",), {"C"}),
+        ("class C(Struct, frozen=True): pass", ("C",), {"C"}),
+        ("for x in y:\n    A[x] = 1", (), {"x"}),
+    ],
+)
+def test_rows_of_what_a_statement_acts_on(statement, classes, names):
+    assert acts_on(ast.parse(statement).body[0], classes) == names
+
+
+SOURCE = """
+LOW = 1
+HIGH = LOW + 1
+def made(): return HIGH
+TABLE = made()
+def first(): return TABLE
+def second(): return 2
+class C:
+    field: int = second()
+    def method(self):
+        return self
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [
+        ({"LOW"}, {2, 3, 4, 5, 6}),
+        ({"TABLE"}, {5, 6}),
+        ({"field", "C"}, {9, 11}),
+        ({"none"}, set()),
+    ],
+)
+def test_rows_of_lines_that_mention_a_name_or_what_is_made_of_it_at_import(names, lines):
+    found = Mentions({"m.py": SOURCE}, lambda _path, line: line == 4).lines(names)
+    assert found == {("m.py", line) for line in lines}
+
+
+def test_a_test_mentions_what_its_helper_or_its_rows_mention():
+    source = "from m import LOW, HIGH\ndef near(): return LOW\ndef test_a(): near()\n"
+    source += "@mark(HIGH)\ndef test_b(): pass\ndef test_c(): pass\n"
+    mentioning = functions_mentioning(source)
+    assert mentioning({"LOW"}) == {"near", "test_a"}
+    assert mentioning({"HIGH"}) == {"test_b"}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("src/bywire/m.py", "src/bywire/n.py", "tests/test_a.py", "tests/test_b.py", "tests/conftest.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def judgements(tree):
+    return Judgements(tree / "kept", Digests(tree, ["tests/test_a.py", "tests/test_b.py"]))
+
+
+JUDGED = {
+    "noticed": Judgement("tests/test_a.py::test_x"),
+    "import": Judgement("import"),
+    "unnoticed": Judgement(None),
+    "second": Judgement(None, by_all=True),
+}
+
+
+@pytest.mark.parametrize(
+    ("edited", "held"),
+    [
+        (None, ["noticed", "import", "unnoticed", "second"]),
+        ("tests/test_b.py", ["noticed"]),
+        ("tests/conftest.py", ["noticed"]),
+        ("src/bywire/n.py", ["noticed"]),
+        ("src/bywire/m.py", []),
+        ("tests/test_a.py", []),
+    ],
+)
+def test_judgements_hold_while_what_they_rest_on_is_the_same(tree, edited, held):
+    kept = judgements(tree)
+    for name, judged in JUDGED.items():
+        kept.note(name, "src/bywire/m.py", judged)
+    if edited:
+        (tree / edited).write_text("other")
+    again = judgements(tree)
+    found = {name: again.held(name, "src/bywire/m.py") for name in [*JUDGED, "unknown"]}
+    assert {name: judged for name, judged in found.items() if judged} == {name: JUDGED[name] for name in held}
+
+
+def test_a_torn_last_line_is_passed_over_and_the_later_of_two_counts(tree):
+    kept = judgements(tree)
+    kept.note("a", "src/bywire/m.py", Judgement(None))
+    kept.note("a", "src/bywire/m.py", Judgement("tests/test_a.py::test_x"))
+    with (tree / "kept").open("a") as file:
+        file.write('{"name": "b", "kil')
+    kept = judgements(tree)
+    kept.note("c", "src/bywire/m.py", Judgement(None))
+    again = judgements(tree)
+    assert [again.held(name, "src/bywire/m.py") for name in "abc"] == [
+        Judgement("tests/test_a.py::test_x"),
+        None,
+        Judgement(None),
+    ]

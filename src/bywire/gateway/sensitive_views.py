@@ -55,8 +55,10 @@ WRITTEN_OTHERWISE = either((PERCENT, ENTITY, ESCAPE, BASE64_TEXT, HEX_TEXT))
 _FOUND = Pattern(WRITTEN_OTHERWISE)
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]*={0,2}")
 _BASE64_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
-_ESCAPED = re.compile(rb"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
-_NEWLINE = re.compile(rb"[ \t]*(?:\r?\n|\r|\\{1,4}[rn])(?:[ \t]|\r|\n|\\{1,4}[rn])*")
+_ESCAPED = re.compile(rb"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
+# A line that goes on in the next one may say so with a backslash: shell, YAML, make, Python. Begun nowhere inside a run
+# of spaces: each of them would be followed to its end.
+_NEWLINE = re.compile(rb"(?<![ \t])[ \t]*+(?:\\{0,4}(?:\r?\n|\r)|\\{1,4}[rn])(?:[ \t]|\\{0,4}[\r\n]|\\{1,4}[rn])*")
 RUN_BYTES_MAX = 65_536
 
 

@@ -198,13 +198,20 @@ ADVERSARIES = {
     "base64": "QUtJQQ==",
     "newlines": "\n",
     "unicode": "\u00e9_",
+    "spaces": " ",
+    "tabs": " \t",
+    "backslashes": "\\",
+    "continued": " \\\n",
 }
+# What makes a text be looked at once more: joined over its lines, or with its escapes undone.
+BEFORE = ("", "line\nnext", "\\u0041")
 
 
+@pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("name", ADVERSARIES)
-def test_rule_04_no_text_makes_the_search_slow(name):
+def test_rule_04_no_text_makes_the_search_slow(name, before):
     unit = ADVERSARIES[name]
-    text = (unit * (SIZE // len(unit) + 1))[:SIZE]
+    text = before + (unit * (SIZE // len(unit) + 1))[:SIZE]
     started = time.process_time()
     REDACTOR.canonical(text)
     REDACTOR.canonical(text[1:] + "!")
