@@ -79,7 +79,9 @@ def test_rule_04_no_writing_hides_what_is_sensitive(name, secret):
 
 
 @pytest.mark.parametrize("secret", [AWS, GITHUB])
-@pytest.mark.parametrize("between", ["\n", "\r\n", "\n    ", "\\n", "\\\\n", " \n\n\t", "\\\n", "\\\r\n  ", " \\\\\n\\\n"])
+@pytest.mark.parametrize(
+    "between", ["\n", "\r\n", "\n    ", "\\n", "\\\\n", " \n\n\t", "\\\n", "\\\r\n  ", " \\\\\n\\\n"]
+)
 def test_rule_04_a_secret_broken_across_lines_is_one(secret, between):
     text = f"line {secret[:7]}{between}{secret[7:]} end"
     assert secret[7:] not in REDACTOR.display(text)
