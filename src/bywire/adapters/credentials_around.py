@@ -11,9 +11,9 @@ from bywire.adapters.surroundings import Surroundings, WayAround, exists, text
 _TOKEN = re.compile(
     r"TOKEN(_|\d|$)|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|PRIVATE_?KEY|(^|_)PAT(_|$)|^AWS_(PROFILE|ROLE|SHARED|WEB)"
 )
-_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@")
-_HELPER = re.compile(r"^\s*helper\s*=\s*\S", re.MULTILINE)
-_REMOTE = re.compile(r"^\s*(?:push)?url\s*=\s*[a-z]+://[^\s/:@]*:[^\s/@]+@", re.MULTILINE)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[^\s/:@]*:[^\s/@]+@")
+_HELPER = re.compile(r"^[ \t]*helper\s*=\s*\S", re.MULTILINE)
+_REMOTE = re.compile(r"^[ \t]*(?:push)?url\s*=\s*[a-z]+://[^\s/:@]*:[^\s/@]+@", re.MULTILINE)
 _ENTRIES_MAX = 64
 
 _GATEWAY_ONLY = "give it to the gateway's user alone"

@@ -12,7 +12,8 @@ from bywire.model.decision import Sanitized
 from bywire.model.errors import BywireError
 from bywire.wiring.telling import explained
 
-_TAG = re.compile(r"(\\*)(\[(?=[a-z#/@]|$)|$)")
+# Begun nowhere inside a run of backslashes: each of them would be followed to its end.
+_TAG = re.compile(r"(?<!\\)(\\*+)(\[(?=[a-z#/@]|$)|$)")
 EXIT_OK, EXIT_DENIED, EXIT_ERROR, EXIT_PENDING = 0, 1, 2, 3
 STYLES = {"good": "green", "bad": "bold red", "info": "default", "warn": "yellow"}
 

@@ -55,7 +55,7 @@ _BROKEN_LINE = re.compile(
     rb"(?i)%0[ad](?:[ \t]|%20)*(?:bcc|cc|to|from|subject|host|cookie|location|authorization"
     rb"|[a-z]{1,24}(?:-[a-z]{1,24}){1,4})(?:%20)?(?::|%3a)"
 )
-_WRITTEN = re.compile(rb"\\+(?:u00[2-7][0-9A-Fa-f]|x[0-9A-Fa-f]{2})|&#(?:[xX][0-9A-Fa-f]{1,6}|[0-9]{1,7});")
+_WRITTEN = re.compile(rb"\\(?:u00[2-7][0-9A-Fa-f]|x[0-9A-Fa-f]{2})|&#(?:[xX][0-9A-Fa-f]{1,6}|[0-9]{1,7});")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 # Characters that are not drawn, between ASCII ones (beside others they shape a script or an emoji), or that turn text.
 _UNSEEN = re.compile(

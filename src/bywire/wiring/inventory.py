@@ -91,9 +91,9 @@ _GITOPS = re.compile(
 )
 _KUBERNETES = re.compile(r"^apiVersion:\s*\S", re.MULTILINE)
 _CRON_JOB = re.compile(r"^kind:\s*['\"]?CronJob\b", re.MULTILINE)
-_SCHEDULE = re.compile(r"^\s*-?\s*['\"]?(?:cron|schedule)['\"]?\s*:", re.MULTILINE)
+_SCHEDULE = re.compile(r"^[ \t]*-?[ \t]*['\"]?(?:cron|schedule)['\"]?\s*:", re.MULTILINE)
 _TARGET = re.compile(
-    r"^\s*[\"']?((?:[a-z0-9]+[-_:])*(?:deploy|release|publish|promote|rollout|rollback|ship|provision|push|apply)"
+    r"^[ \t]*[\"']?((?:[a-z0-9]+[-_:])*(?:deploy|release|publish|promote|rollout|rollback|ship|provision|push|apply)"
     r"(?:[-_:][a-z0-9]+)*)[\"']?\s*:(?!=)",
     re.MULTILINE,
 )
