@@ -7,7 +7,7 @@ contract says is refused, so that no rule is passed by a value that only the ups
 import re
 import shlex
 from collections.abc import Callable
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -98,10 +98,7 @@ def number(value: Any, parameter: str) -> Decimal:
     """A number that is not negative, exactly; text is read when it is nothing but digits. Raises ContractError."""
     spelt = value if isinstance(value, str) else repr(value)
     is_number = type(value) in {int, float} or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
-    try:
-        read = Decimal(spelt) if is_number and len(spelt) <= _DIGITS_MAX else Decimal("NaN")
-    except InvalidOperation:
-        read = Decimal("NaN")
+    read = Decimal(spelt) if is_number and len(spelt) <= _DIGITS_MAX else Decimal("NaN")
     if not read.is_finite() or read < 0 or read > NUMBER_MAX:
         raise ContractError(
             f"{parameter} must be a number from 0 to {NUMBER_MAX}", next_step=f"send {parameter} as a plain number"

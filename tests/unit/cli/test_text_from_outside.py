@@ -1,6 +1,7 @@
 """What others wrote is printed as it is: no markup, no terminal control, no crash, whatever it holds."""
 
 import re
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +22,13 @@ def shown(markup):
 @pytest.mark.parametrize("text", [r"\[/nope]", "[/nope]", r"\\[red]x", "[link=x]y[/link]", "x\\", "a[0]", ":skull:"])
 def test_text_in_a_style_is_shown_character_for_character(text):
     assert shown(f"[cyan]{literal(text)}[/]") == text
+
+
+def test_a_long_run_of_backslashes_is_printed_as_quickly_as_anything_else():
+    began = time.thread_time()
+    assert literal("\\" * 60_000 + "x") == "\\" * 60_000 + "x"
+    # Following each of them to the end of the run takes half a minute.
+    assert time.thread_time() - began < 1
 
 
 @given(st.lists(st.text(alphabet="\\[]/#@=ab1:\x1b\x9b\u202e", max_size=12), min_size=2, max_size=2))

@@ -17,7 +17,7 @@ from gateway_doubles import (
     entrance,
 )
 
-from bywire.gateway.asking import RESULT_BYTES_MAX
+from bywire.gateway.asking import NAMES_REMEMBERED, RESULT_BYTES_MAX
 from bywire.gateway.contract import Catalogue, Contract, ContractError, parameters
 from bywire.model.connected import Place
 from bywire.model.errors import BywireError, EvidenceError, TargetError
@@ -240,3 +240,14 @@ def test_rule_04_a_request_that_changed_while_it_was_decided_is_noticed():
     with pytest.raises(EvidenceError) as caught:
         door.check_unchanged(made)
     assert caught.value.code == "action_changed"
+
+
+def test_a_caller_that_always_names_something_new_fills_no_memory():
+    door = entrance()
+    sizes = []
+    for number in range(2 * NAMES_REMEMBERED):
+        asked(door=door, key=f"k{number}")
+        sizes.append(len(door._plain))
+    assert max(sizes) <= NAMES_REMEMBERED + 3
+    with pytest.raises(ContractError):
+        asked(door=door, key=SECRET)

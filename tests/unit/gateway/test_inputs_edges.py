@@ -126,6 +126,12 @@ def test_the_action_is_told_whole():
     assert inputs.action_facts(asked())["dry_run"] is False
 
 
+def test_where_a_surface_saw_that_it_leads_is_told_and_else_not_named():
+    seen = {"host": "api.example", "port": 443}
+    assert inputs.action_facts(asked(destination=seen))["destination"] == seen
+    assert "destination" not in inputs.action_facts(asked())
+
+
 # --- counts ---
 
 

@@ -85,6 +85,39 @@ def test_what_is_no_public_key_is_refused(text):
     assert code_of(lambda: VerifyKey.from_hex(text)) == "key_invalid"
 
 
+P = 2**255 - 19
+
+
+def point(y, sign=0):
+    """The encoding of a point: y, and the sign of x in the highest bit (RFC 8032, 5.1.2)."""
+    return (y | sign << 255).to_bytes(32, "little").hex()
+
+
+# y of the points whose order divides 8, from the table in "Taming the many EdDSAs" (ia.cr/2020/1244), 2.
+ORDER_8 = (
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+)
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", [0, 1, P - 1, *(int.from_bytes(bytes.fromhex(one), "little") for one in ORDER_8)])
+def test_rule_25_a_point_of_small_order_is_no_key(y, sign):
+    """A signature that nobody made would verify under it."""
+    assert code_of(lambda: VerifyKey.from_hex(point(y, sign))) == "key_invalid"
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", [P, P + 1, P + 4, 2**255 - 1])
+def test_rule_25_a_key_has_one_spelling(y, sign):
+    assert code_of(lambda: VerifyKey.from_hex(point(y, sign))) == "key_invalid"
+
+
+@pytest.mark.parametrize("y", [3, 4, P - 3, P - 4])
+def test_points_beside_them_are_keys(y):
+    assert VerifyKey.from_hex(point(y)).raw_public.hex() == point(y)
+
+
 def test_a_key_id_is_the_digest_of_the_public_key_info():
     spki = bytes.fromhex("302a300506032b6570032100") + KEY.public.raw_public
     assert KEY.key_id == KEY.public.key_id == sha256_hex(spki)
