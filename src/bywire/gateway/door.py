@@ -83,7 +83,6 @@ class Door:
         self._catalogue = catalogue
         self._journal = journal
         self._trust = trust
-        self._approvals = approvals
         self._state = state
         self._standing = standing
         self._executors = executors

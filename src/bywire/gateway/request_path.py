@@ -46,10 +46,10 @@ class Template(msgspec.Struct, frozen=True):
             return None
         for rank, text in self.segments:
             if rank == _REST_RANK:
-                taken, at, extra = segments[at : at + 1 + extra], at + 1 + extra, 0
+                taken, at = segments[at : at + 1 + extra], at + 1 + extra
                 found[text] = "/".join(taken)
                 continue
-            if at >= len(segments) or (rank == _LITERAL_RANK and segments[at] != text):
+            if rank == _LITERAL_RANK and segments[at] != text:
                 return None
             if rank == _ONE_RANK:
                 found[text] = segments[at]

@@ -55,7 +55,11 @@ class _Search:
     def hits(self, text: bytes) -> Iterator[Hit]:
         """From left to right. What a check refuses is looked at again from its second word on."""
         position = 0
-        while (span := self._any.first(text, position)) is not None:
+        while position <= len(text) and (span := self._any.first(text, position)) is not None:
+            if span[0] == span[1]:
+                # An operator's pattern may be true of nothing at some place that nobody thought of.
+                position = span[1] + 1
+                continue
             hit, position = self._checked(text, *span)
             if hit is not None:
                 yield hit

@@ -13,7 +13,9 @@ PROGRAM_BYTES_MAX = 64 * 2**20
 # What an operator may add: RE2 unrolls a counted repeat, so its program is bounded as well as its text.
 PATTERN_CHARS_MAX = 512
 PROGRAM_SIZE_MAX = 20_000
-_TEXT_ENDS = re.compile(r"\\[AzZ]|\(\?[a-z]*-[a-z]*m")
+_TEXT_ENDS = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-[a-zA-Z]*m")
+# Texts in which a pattern that is true of nothing mostly shows it.
+_PROBES = (b"", b"a 0-_.", b"a 0-_.a")
 
 
 def _options() -> "re2.Options":
@@ -47,10 +49,6 @@ class Pattern:
     def found(self, text: bytes) -> bool:
         """Whether it occurs in `text`."""
         return self._compiled.search(text) is not None
-
-    def whole(self, text: bytes) -> bool:
-        """Whether it is all of `text`."""
-        return self._compiled.fullmatch(text) is not None
 
     def first(self, text: bytes, start: int = 0) -> tuple[int, int] | None:
         """Where it occurs first at or after `start`; what stands before `start` is still context."""
@@ -101,11 +99,12 @@ def operators_pattern(expression: str) -> Pattern:
         raise PatternError(f"it is longer than {PATTERN_CHARS_MAX} characters")
     if not expression.isascii():
         raise PatternError("it has characters outside ASCII; texts are matched as UTF-8 bytes")
-    if _TEXT_ENDS.search(expression.replace("\\\\", "")):
+    if _TEXT_ENDS.search(expression.replace("\\\\", " ")):
         raise PatternError("it asks where the text begins or ends; ^ and $ do for a line")
+    Pattern(expression)  # whole by itself, so that no parenthesis of it ends ours
     pattern = Pattern(f"(?m:{expression})")
     if pattern.size > PROGRAM_SIZE_MAX:
         raise PatternError("its repeats make it too large")
-    if any(start == end for text in (b"", b"a 0-_.") for start, end in pattern.spans(text)):
+    if any(start == end for text in _PROBES for start, end in pattern.spans(text)):
         raise PatternError("it matches the empty text")
     return pattern

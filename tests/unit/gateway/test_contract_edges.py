@@ -12,6 +12,7 @@ from bywire.gateway.contract import (
     Reversibility,
     parameters,
 )
+from bywire.model.connection import Route
 from bywire.seal import jcs
 
 PLAIN = Contract("plain", "repo_write", "target", parameters({"text": {"type": "string"}}))
@@ -72,6 +73,23 @@ def test_a_refusal_names_the_place_and_the_rule_and_no_value():
     assert missing.startswith("plain: the parameters: ")
     assert "nobody declared" not in missing
     assert "text" in missing
+
+
+def test_what_the_request_of_a_tool_cannot_hold_is_refused_before_anybody_decides_on_it():
+    route = Route("POST", "/notes/{text}", headers={"x-tag": "tag"})
+    schema = parameters({"text": {"type": "string"}}, {"tag": {"type": "string"}})
+    sent = Contract("sent", "repo_write", "up", schema, upstream="up", request=route)
+    known = Catalogue((sent,))
+    for values in ({"text": "a b"}, {"text": "a", "tag": "v1"}):
+        assert known.check(sent, values) == values
+    for values, why in (
+        ({"text": "../admin"}, "text cannot be part of a path"),
+        ({"text": "a", "tag": "v1\r\nx-evil: 1"}, "tag cannot travel in a header"),
+    ):
+        with pytest.raises(ContractError, match=f"^sent: {why}$") as caught:
+            known.check(sent, values)
+        assert (caught.value.code, bool(caught.value.next_step)) == ("contract_violated", True)
+        assert Catalogue((PLAIN,)).check(None, values) == values
 
 
 def test_size_is_bounded_to_the_byte():

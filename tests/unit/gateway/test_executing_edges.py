@@ -48,6 +48,21 @@ def test_what_was_sent_is_the_raw_form_and_what_is_kept_is_redacted():
     assert records.documents == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "contract", "counts"),
+    [
+        ({"note": "nothing"}, PLAIN, {}),
+        ({"note": SECRET, "more": [SECRET]}, PLAIN, {"github_token": 2}),
+        ({"note": f"{VALUE} {VALUE}", "more": SECRET}, PLATFORM, {"credential": 2, "github_token": 1}),
+        (TargetError(f"{VALUE} {SECRET}", next_step="wait"), PLATFORM, {"credential": 1, "github_token": 1}),
+        (OSError(SECRET), PLAIN, {"github_token": 1}),
+    ],
+    ids=["nothing", "secrets", "credential and secret", "refusal", "silence"],
+)
+def test_rule_04_an_outcome_counts_what_was_taken_out_of_it(answer, contract, counts):
+    assert ended(answer, contract)[0].redacted == counts
+
+
 def test_an_empty_answer_is_an_answer_and_none_is_none():
     assert ended({})[0].result == {}
     assert ended(None)[0].result is None
@@ -192,6 +207,27 @@ def test_a_read_that_fails_is_an_answer_too():
     assert outcome.status is FAILED
     assert outcome.error == {"code": "down", "message": "no [github_token]", "next_step": "wait"}
     assert outcome.result is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [
+        ({"note": "nothing"}, {}),
+        ({"note": SECRET, "more": [SECRET]}, {"github_token": 2}),
+        (TargetError(SECRET), {"github_token": 1}),
+        (TimeoutError(SECRET), {"github_token": 1}),
+    ],
+    ids=["nothing", "secrets", "refusal", "silence"],
+)
+def test_rule_04_a_read_counts_what_was_taken_out_of_its_answer(answer, counts):
+    assert read(answer)[1].redacted == counts
+
+
+@pytest.mark.parametrize("failure", [TimeoutError("silence"), OSError("gone")])
+def test_a_read_that_nobody_answers_failed_and_may_be_asked_again(failure):
+    _, outcome, _ = read(failure)
+    said = {"code": "no_answer", "message": str(failure), "next_step": "ask again, or look at what was asked"}
+    assert (outcome.status, outcome.result, outcome.error) == (FAILED, None, said)
 
 
 def test_rule_23_a_read_with_a_credential_is_recorded_first_and_says_nothing_of_it():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bywire.gateway.http_request import HEADER_VALUE, HttpRequest, request_of
+from bywire.gateway.http_request import HEADER_VALUE, HttpRequest, check_sendable, request_of
 from bywire.model.connection import FORM_BODY, Route
 from bywire.model.errors import TargetError
 
@@ -17,6 +17,9 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 def refusal(route, values):
     with pytest.raises(TargetError) as caught:
         request_of(route, values)
+    with pytest.raises(TargetError) as checked:
+        check_sendable(route, values)
+    assert checked.value.as_json() == caught.value.as_json()
     assert (caught.value.code, bool(caught.value.next_step)) == ("unsupported", True)
     return caught.value.message
 
@@ -27,6 +30,7 @@ def refusal(route, values):
         (Route("GET", "/a"), {}, HttpRequest("/a", {}, None)),
         (Route("GET", "/a/{x}"), {"x": "b c", "left": 1}, HttpRequest("/a/b%20c", {}, None)),
         (Route("GET", "/a", query=("q", "p")), {"p": 1, "q": "x&y"}, HttpRequest("/a?q=x%26y&p=1", {}, None)),
+        (Route("GET", "/a", body=FORM_BODY), {"left": {"deep": None}}, HttpRequest("/a", {}, None)),
         (Route("GET", "/a", query=("q",)), {}, HttpRequest("/a", {}, None)),
         (Route("GET", "/a", query=("q",)), {"q": []}, HttpRequest("/a", {}, None)),
         (Route("GET", "/a", query=("q",)), {"q": [1, True, "x"]}, HttpRequest("/a?q=1&q=true&q=x", {}, None)),

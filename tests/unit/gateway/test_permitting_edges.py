@@ -5,7 +5,7 @@ import pytest
 from door_doubles import ALLOW, World
 from gateway_doubles import AGENT, CATALOGUE, LAST_GOOD, NOW, ask, decision
 
-from bywire.gateway.contract import Catalogue, Contract, parameters
+from bywire.gateway.contract import Catalogue, Contract, ContractError, parameters
 from bywire.gateway.contracts import CONTRACTS
 from bywire.gateway.devops_contracts import DEVOPS_CONTRACTS
 from bywire.gateway.door import SESSION_CHANGED
@@ -96,6 +96,45 @@ def test_the_first_report_is_recorded_and_is_no_repetition(world, status, ended,
     again = report(world, status, {"n": 1})
     assert again == msgspec.structs.replace(outcome, replayed=True)
     assert len(world.journal.settled) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "next_step"),
+    [("failed", "ask again with another key"), ("unknown", "bywire reconcile settle")],
+)
+def test_what_was_reported_to_have_failed_may_be_asked_anew_and_what_nobody_knows_is_settled(world, status, next_step):
+    permitted(world)
+    assert report(world, status).error == {
+        "code": f"reported_{status}",
+        "message": f"the caller reported {status}",
+        "next_step": next_step,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: None,
+        lambda row: msgspec.structs.replace(row, principal="agent:coder"),
+        lambda row: msgspec.structs.replace(row, request={"parameters": {}}),
+    ],
+    ids=["nobody's", "somebody else's", "carried out here"],
+)
+def test_nobody_learns_whose_a_permit_is_that_is_not_theirs(world, change):
+    permitted(world)
+    row = change(world.journal.rows.pop(KEY))
+    world.journal.rows.update({} if row is None else {KEY: row})
+    with pytest.raises(ContractError, match="no permit of yours has this name") as caught:
+        report(world)
+    assert caught.value.code == "intent_unknown"
+    assert world.journal.settled == []
+
+
+def test_a_report_says_one_of_three_words(world):
+    permitted(world)
+    with pytest.raises(ContractError, match="a report says committed, failed, unknown") as caught:
+        report(world, "denied")
+    assert caught.value.code == "contract_violated"
 
 
 def meanwhile(world, change):

@@ -8,6 +8,7 @@ from bywire.gateway.condition import Comparison, Condition
 from bywire.gateway.contract import Idempotency
 from bywire.gateway.deciding import Judged
 from bywire.gateway.ports import Credential, Debit, Intent, Miss
+from bywire.model.decision import Effect, Sanitized
 
 ROW = row_of()
 SHARED = {field.name for field in msgspec.structs.fields(type(ROW))}
@@ -28,6 +29,7 @@ PLAIN = Intent(
     decision_envelope=b"{}",
 )
 ASKED = entrance().ask("1", ask())
+SANITIZED = Sanitized(Effect.SANITIZE, "de-0", "e" * 64, {"email": 2}, 1)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,22 @@ def test_what_was_handed_over_does_not_change(made):
     field = msgspec.structs.fields(made)[0].name
     with pytest.raises(AttributeError):
         setattr(made, field, getattr(made, field))
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ({}, None),
+        ({"sanitized": None}, None),
+        ({"sanitized": msgspec.to_builtins(SANITIZED)}, SANITIZED),
+        ({"sanitized": {"before": "sanitize"}}, None),
+        ({"sanitized": "sanitize"}, None),
+    ],
+    ids=["nothing", "none", "whole", "in part", "a word"],
+)
+def test_rule_06_a_row_says_how_it_became_this_action_or_nothing(said, read):
+    row = msgspec.structs.replace(ROW, request={**ROW.request, **said})
+    assert row.sanitized == read
 
 
 def test_what_is_not_said_is_nothing():

@@ -1,5 +1,6 @@
 """Marks of values that repeat untrusted output."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,27 @@ def test_what_is_kept_is_bounded(monkeypatch):
     found.note("c", "one-word two-word three-word")
     found.note("c", "later-word")
     assert found.repeated("c", {"x": "three-word", "y": "later-word"}) == ("x",)
+
+
+def test_a_run_that_has_read_as_much_as_is_kept_learns_no_more(monkeypatch):
+    monkeypatch.setattr(provenance, "WORDS_MAX", 2)
+    told = heard("first-word", "second-word", "third-word")
+    assert told.repeated("run-1", {"x": "first-word", "y": "second-word", "z": "third-word"}) == ("x", "y")
+
+
+def test_of_a_long_text_its_beginning_is_heard(monkeypatch):
+    assert provenance.CHARS_MAX == 262_144
+    monkeypatch.setattr(provenance, "CHARS_MAX", 10)
+    told = heard("0123456789 something")
+    assert told.repeated("run-1", {"x": "something", "y": "0123456789"}) == ("y",)
+    assert heard("0123456789X").repeated("run-1", {"x": "0123456789", "y": "012345678"}) == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"), [("a b c", ()), ("a bc d", ("x",)), ("  a bc d\n", ("x",)), ("a b c  ", ())]
+)
+def test_a_short_text_is_heard_as_a_whole_even_when_none_of_its_words_is(text, marked):
+    assert heard(text).repeated("run-1", {"x": text.strip()}) == marked
 
 
 def test_marks_are_bounded():

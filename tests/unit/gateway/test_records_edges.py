@@ -18,7 +18,7 @@ from gateway_doubles import (
 from bywire.gateway.canonical import action_json, canonicalise
 from bywire.gateway.records import decision_statement, outcome_statement, verified, was_decided
 from bywire.gateway.redaction import Redactor
-from bywire.model.decision import Effect, Outcome, OutcomeStatus
+from bywire.model.decision import Effect, Outcome, OutcomeStatus, Sanitized
 from bywire.model.statement import DECISION, OUTCOME, Statement, subject
 from bywire.seal.dsse import sign_statement, verify_statement
 
@@ -57,6 +57,21 @@ def test_rule_15_an_outcome_is_signed_with_what_was_seen(made, named):
         "observed": {"before": {}, "after": {"v": 1}},
         "approval": {"approver": "a"},
     }
+
+
+def test_rule_06_a_decision_says_of_which_action_this_one_was_made():
+    how = Sanitized(Effect.SANITIZE, "de-0", "e" * 64, {"email": 2}, 1)
+    said = read(decision_statement(decision(), ACTION, INPUT, ROW.key, LOG_KEY, sanitized=how)).predicate
+    made = {"before": "sanitize", "decision_id": "de-0", "asked": "e" * 64, "masked": {"email": 2}, "replaced": 1}
+    assert said["sanitized"] == made
+    assert set(said) == {*PREDICATE, "sanitized"}
+
+
+def test_an_outcome_says_how_much_was_taken_out_of_it_when_something_was():
+    outcome = msgspec.structs.replace(COMMITTED, redacted={"github_token": 2, "credential": 1})
+    said = read(outcome_statement(outcome, "the-key", {}, {}, LOG_KEY)).predicate
+    assert said["redacted"] == {"github_token": 2, "credential": 1}
+    assert set(read(outcome_statement(COMMITTED, "the-key", {}, {}, LOG_KEY)).predicate) == set(said) - {"redacted"}
 
 
 # --- rule 15: what the target shows ---
