@@ -52,6 +52,10 @@ class _Search:
         self._any = Pattern(self.expression)
         self._which = Which([kind.pattern for kind in kinds])
 
+    def found(self, text: bytes) -> bool:
+        """Whether any of them may be in `text`."""
+        return self._any.found(text)
+
     def hits(self, text: bytes) -> Iterator[Hit]:
         """From left to right. What a check refuses is looked at again from its second word on."""
         position = 0
@@ -80,7 +84,9 @@ class _Search:
 
 
 def _second_word(text: bytes, start: int, end: int) -> int:
-    return start + 1 + len(text[start:end]) - len(text[start:end].lstrip(_WORD))
+    word = len(text[start:end]) - len(text[start:end].lstrip(_WORD))
+    # What stands between the words may be the beginning of a form of its own.
+    return start + max(1, word)
 
 
 class Detector:
@@ -107,8 +113,10 @@ class Detector:
         """Whether any of them needs a closer look, across its lines too; False only when there is nothing."""
         if self._any.found(b"\n".join(texts)):
             return True
-        broken = [view[0] for text in texts if _BREAKS.search(text) and (view := views.unbroken(text)) is not None]
-        return bool(broken) and self._any.found(b"\n".join(broken))
+        again = [views.spaced(text) for text in texts if b"\\" in text]
+        joined = (views.unbroken(text) for text in texts if _BREAKS.search(text))
+        again += [views.spaced(view[0]) for view in joined if view is not None]
+        return bool(again) and self._any.found(b"\n".join(again))
 
     def may_hold_lines(self, lines: bytes) -> bool:
         """The same for texts of one line each, joined by line ends."""
@@ -120,8 +128,12 @@ class Detector:
         if deep:
             found += self._hidden(text, deep)
         found = _apart(found)
+        # The letter of an escape would be taken for the beginning of the word behind it.
+        if b"\\" in text and self._searches[0].found(views.behind_escapes(text)):
+            known = (hit for hit in self._searches[0].hits(views.spaced(text)) if hit.certain)
+            found = _apart([*found, *(hit for hit in known if not _touches(hit.start, hit.end, found))])
         if across_lines and (view := views.unbroken(text)) is not None:
-            hits = [hit for hit in self._searches[0].hits(view[0]) if hit.certain]
+            hits = [hit for hit in self._searches[0].hits(views.spaced(view[0])) if hit.certain]
             spans = view[1]([(hit.start, hit.end) for hit in hits])
             found += [
                 Hit(start, end, hit.kind, hit.family, hit.certain)

@@ -59,6 +59,9 @@ _ESCAPED = re.compile(rb"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
 # A line that goes on in the next one may say so with a backslash: shell, YAML, make, Python. Begun nowhere inside a run
 # of spaces: each of them would be followed to its end.
 _NEWLINE = re.compile(rb"(?<![ \t])[ \t]*+(?:\\{0,4}(?:\r?\n|\r)|\\{1,4}[rn])(?:[ \t]|\\{0,4}[\r\n]|\\{1,4}[rn])*")
+# White space as a text writes it that is quoted in another one: JSON, logs.
+_WHITE = re.compile(rb"\\[nrtbfv]")
+_BEHIND_WHITE = re.compile(rb"\\[nrtbfv][^\n]*")
 RUN_BYTES_MAX = 65_536
 
 
@@ -113,6 +116,16 @@ def unbroken(text: bytes) -> View | None:
         ]
 
     return b"".join(pieces), places
+
+
+def spaced(text: bytes) -> bytes:
+    """`text` with blanks where white space is written as an escape, each place where it was; itself without any."""
+    return _WHITE.sub(b"  ", text)
+
+
+def behind_escapes(text: bytes) -> bytes:
+    """The rests of lines that begin with white space as an escape, spaced: mostly little of a text."""
+    return spaced(b"\n".join(_BEHIND_WHITE.findall(text)))
 
 
 def runs(text: bytes) -> Iterator[tuple[int, int, bytes]]:

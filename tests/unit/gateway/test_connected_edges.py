@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bywire.gateway.connected import AMOUNT_MAX, NUMBER_MAX, costs, host_of, meaning, number
+from bywire.gateway.connected import AMOUNT_MAX, MEANINGS, NUMBER_MAX, costs, host_of, meaning, number
 from bywire.gateway.contract import ContractError
 from bywire.model.connected import Cost, CostRule
 
@@ -184,3 +184,30 @@ def test_a_number_is_never_negative_or_beyond_measure(value):
 def test_a_cost_is_never_less_than_it_is(value, factor):
     (found,) = costs((CostRule("x", factor, "r"),), {"r": str(value)}, 0)
     assert value * factor <= found.amount < value * factor + 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port"),
+    [
+        ("http", "80"),
+        ("https", "443"),
+        ("ws", "80"),
+        ("wss", "443"),
+        ("git", "9418"),
+        ("ftp", "21"),
+        ("ssh", "22"),
+        ("git+ssh", "22"),
+        ("ssh+git", "22"),
+        ("sftp", "22"),
+        ("WSS", "443"),
+        ("gopher", "?"),
+    ],
+)
+def test_an_address_without_a_port_leads_to_that_of_its_scheme(scheme, port):
+    assert meant(h=f"{scheme}://a.example/x")["endpoints"] == [f"a.example:{port}"]
+    assert meant(h=f"{scheme}://a.example:8443/x")["endpoints"] == ["a.example:8443"]
+
+
+def test_what_a_parameter_may_mean_and_how_much_a_number_may_be():
+    assert set(MEANINGS) == {*WORDS, "script", "text", "replaced"}
+    assert (NUMBER_MAX, AMOUNT_MAX) == (1_000_000_000_000_000, 1_000_000_000_000)

@@ -31,6 +31,9 @@ def test_a_contract_that_says_nothing_more_is_a_fenced_write_that_uses_a_grant()
     assert (PLAIN.deadline_seconds, PLAIN.rate_per_hour) == (60, 0)
     assert (PLAIN.undo, PLAIN.expected, PLAIN.key_template, PLAIN.credential) == ("", "", "", "")
     assert (PLAIN.preconditions, PLAIN.postconditions) == ((), ())
+    assert (PLAIN.risk, PLAIN.upstream, PLAIN.definition, PLAIN.description) == ("", "", "", "")
+    assert (PLAIN.reviewed, PLAIN.place, PLAIN.request) == (True, None, None)
+    assert (PLAIN.meaning, PLAIN.cost, PLAIN.commands) == ({}, (), ())
     with pytest.raises(AttributeError):
         PLAIN.read = True
 

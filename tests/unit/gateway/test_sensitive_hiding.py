@@ -89,6 +89,25 @@ def test_rule_04_a_secret_broken_across_lines_is_one(secret, between):
     assert REDACTOR.certain({"deep": [text]})
 
 
+STRIPE, VAULT, MODEL = "sk_live_" + "a1B2" * 5, "hvs." + "a1B2" * 5, "sk-proj-" + "a1B2" * 5
+
+
+@pytest.mark.parametrize("secret", [STRIPE, VAULT, MODEL])
+@pytest.mark.parametrize("escape", ["\\n", "\\r\\n", "\\t", "\\f", "\\v", "\\b", "\\\\n"])
+def test_rule_04_the_letter_of_an_escape_is_no_part_of_the_word_behind_it(secret, escape):
+    """As a text stands in JSON, and in a log of it."""
+    text = f'{{"log": "done.{escape}{secret}"}}'
+    for masked in (redact_text(text)[0], REDACTOR.display(text)):
+        assert secret not in masked
+        assert masked.startswith(f'{{"log": "done.{escape}[')
+
+
+def test_rule_04_a_word_that_is_no_secret_hides_none_behind_its_separator():
+    for text in (f"token_{STRIPE}: null", f"token_sk-{'a1B2' * 6}: null", "pw -ubot:bot22bot"):
+        masked, counts = redact_text(text)
+        assert len(counts) == 1, masked
+
+
 def test_rule_04_lines_that_belong_to_nobody_stay_apart():
     text = "first line eyJ\nsecond line of the log\nAKIA\nand more"
     assert REDACTOR.display(text) == text
