@@ -1,7 +1,7 @@
 """Changes that act at import (constants, bounds of structs, defaults): imported afresh with the change in it.
 
-Asked are the tests that reach what the changed statement gives its meaning, or name it: as many as fit into
-CHOSEN_SECONDS_MAX, those of the module's own test files first. Only their files are collected.
+Asked are the tests of the module's own test files, and those that reach what the changed statement gives its meaning,
+or name it: as many of each as fit into CHOSEN_SECONDS_MAX. Only their files are collected.
 """
 
 import importlib.abc
@@ -72,13 +72,18 @@ class AtImport:
         telling = self._telling(path, mutant)
         own = {test for file in self._own_files(path) for test in self._by_file[file]}
         recent = [test for test in self._killers.recent(path, mutant.owner) if test in telling or test in own]
-        rest = sorted(telling | own, key=lambda test: (test not in telling, test not in own, seconds[test]))
+        # Each has its own time: what many tests reach would crowd out the module's own, or the other way round.
+        near = self._within_time([*recent, *sorted(own, key=lambda test: (test not in telling, seconds[test]))])
+        far = self._within_time(sorted(telling - own, key=seconds.__getitem__))
+        return self._killers.ordered(list(dict.fromkeys([*near, *far])), path, mutant.owner)
+
+    def _within_time(self, tests: list[str]) -> list[str]:
         kept, budget = [], CHOSEN_SECONDS_MAX
-        for test in dict.fromkeys([*recent, *rest]):
-            if seconds[test] <= budget:
-                budget -= seconds[test]
+        for test in dict.fromkeys(tests):
+            if self._baseline.seconds[test] <= budget:
+                budget -= self._baseline.seconds[test]
                 kept.append(test)
-        return self._killers.ordered(kept, path, mutant.owner)
+        return kept
 
     def _telling(self, path: str, mutant: Mutant) -> set[str]:
         """The tests that reach a line, or are written in words, that mention what the changed statement acts on."""
