@@ -89,6 +89,19 @@ def test_rule_04_a_secret_broken_across_lines_is_one(secret, between):
     assert REDACTOR.certain({"deep": [text]})
 
 
+def test_rule_04_what_is_hidden_is_taken_out_where_it_stands_and_nothing_else():
+    """Characters that are not drawn, before, inside, between and behind two secrets, and one in other letters."""
+    blank, wide = "\u200b", "".join(chr(ord(char) + 0xFEE0) for char in AWS)
+    text = f"{blank}a{blank}é {AWS[:5]}{blank}{AWS[5:9]}{blank}{blank}{AWS[9:]} c{blank}d {wide} ü{blank} {GITHUB} e{blank}"
+    masked = f"{blank}a{blank}é [aws_key] c{blank}d [aws_key] ü{blank} [github_token] e{blank}"
+    assert REDACTOR.display(text) == masked
+
+
+def test_rule_04_a_secret_broken_over_many_lines_is_taken_out_where_it_stands():
+    text = f"one\n  two {GITHUB[:9]}\n {GITHUB[9:20]}\n\t{GITHUB[20:]} three\nfour {AWS[:8]}\n{AWS[8:]}\nfive"
+    assert REDACTOR.display(text) == "one\n  two [github_token] three\nfour [aws_key]\nfive"
+
+
 STRIPE, VAULT, MODEL = "sk_live_" + "a1B2" * 5, "hvs." + "a1B2" * 5, "sk-proj-" + "a1B2" * 5
 
 

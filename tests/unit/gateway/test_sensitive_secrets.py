@@ -1,4 +1,4 @@
-"""Where a secret begins and ends, and what only stands where one could: digests, users and groups, words, references."""
+"""Where a secret begins and ends, and what only stands where one could: digests, users and groups, references."""
 
 import pytest
 
