@@ -14,8 +14,13 @@ from bywire.ledger.entry import leaf_bytes, parse_leaf, record_entry
 from bywire.ledger.retention import DAY_MS, DataKey
 from bywire.wiring import retaining
 
-TODAY = int(datetime.now(tz=UTC).timestamp()) // 86_400
-OLD, BEFORE = TODAY - 40, datetime.fromtimestamp((TODAY - 10) * 86_400, tz=UTC).date().isoformat()
+
+def today():
+    """The day it is when it is asked: tests may be collected on another one than they run on."""
+    return int(datetime.now(tz=UTC).timestamp()) // 86_400
+
+
+OLD, BEFORE = today() - 40, datetime.fromtimestamp((today() - 10) * 86_400, tz=UTC).date().isoformat()
 PERSONAL = "alice.smith@example.test wrote this"
 
 
@@ -71,7 +76,7 @@ def test_rule_26_old_content_goes_and_the_log_stays_valid(scene):
         old = append(workspace, "decision", OLD, PERSONAL, beside=[b"a file beside it"])
         evidence = append(workspace, "plan", OLD, "an old plan")
         kept = append(workspace, "policy-bundle", OLD, "kept for ever")
-        new = append(workspace, "decision", TODAY, "of today")
+        new = append(workspace, "decision", today(), "of today")
         note = workspace.publish()
     assert PERSONAL.encode() in content(scene, old)
     done = erase(scene)
@@ -121,10 +126,10 @@ def test_a_blob_that_is_gone_without_a_statement_is_a_fault(scene):
 def test_a_statement_covers_neither_younger_entries_nor_another_class(scene):
     with opened(scene) as workspace:
         append(workspace, "decision", OLD, "old")
-        append(workspace, "decision", TODAY - 3, "young")
+        append(workspace, "decision", today() - 3, "young")
         append(workspace, "plan", OLD, "plan")
     assert erase(scene, "--class", "decisions").code == 0
-    for key in (DataKey("decisions", TODAY - 3), DataKey("evidence", OLD)):
+    for key in (DataKey("decisions", today() - 3), DataKey("evidence", OLD)):
         backup = (scene.operator / "blob-keys" / f"{key.name}.key").read_bytes()
         BlobKeys.beside(scene.operator / "bywire.db").destroy([key])
         assert verify(scene).json["fault"]["kind"] == "blob_missing"
@@ -159,7 +164,7 @@ def test_what_open_work_needs_is_kept_and_goes_when_it_is_done(scene, monkeypatc
     assert [content(scene, index) is None for index in (needed, other)] == [False, True]
     # What was kept may not vanish under cover of that statement.
     assert verify(scene).code == 0
-    BlobKeys.beside(scene.operator / "bywire.db").destroy([DataKey("evidence", TODAY)])
+    BlobKeys.beside(scene.operator / "bywire.db").destroy([DataKey("evidence", today())])
     assert verify(scene).json["fault"]["index"] == needed
 
 
@@ -178,7 +183,7 @@ def test_a_crash_between_the_statement_and_the_keys_is_finished_by_the_next_run(
 def test_old_plain_rows_are_erased_too(scene):
     with opened(scene) as workspace:
         old = append(workspace, "decision", OLD, PERSONAL, beside=[b"old file " + PERSONAL.encode()])
-        young = append(workspace, "decision", TODAY, "young")
+        young = append(workspace, "decision", today(), "young")
     with contextlib.closing(sqlite3.connect(scene.operator / "bywire.db", isolation_level=None)) as connection:
         connection.create_function("unsealed", 3, BlobKeys.beside(scene.operator / "bywire.db").unseal)
         connection.execute("UPDATE blobs SET bytes = unsealed(digest, key, bytes), key = NULL")
@@ -196,7 +201,7 @@ def test_the_same_bytes_may_come_back(scene):
         old = append(workspace, "decision", OLD, "same")
     erase(scene)
     with opened(scene) as workspace:
-        new = append(workspace, "decision", TODAY, "same")
+        new = append(workspace, "decision", today(), "same")
     assert content(scene, new) == content(scene, old) == b'{"says":"same"}'
     assert verify(scene).json["erased"] == 0
 
@@ -204,15 +209,15 @@ def test_the_same_bytes_may_come_back(scene):
 def test_bytes_shared_with_a_younger_entry_stay(scene):
     with opened(scene) as workspace:
         append(workspace, "decision", OLD, "same")
-        young = append(workspace, "decision", TODAY - 2, "same")
+        young = append(workspace, "decision", today() - 2, "same")
     assert erase(scene).json["kept"] == 1
     assert content(scene, young) == b'{"says":"same"}'
     assert verify(scene).code == 0
 
 
 def test_refusals(scene):
-    yesterday = datetime.fromtimestamp(TODAY * 86_400, tz=UTC).date().isoformat()
-    refused(erase(scene, before=yesterday), "retention_date")
+    this_day = datetime.fromtimestamp(today() * 86_400, tz=UTC).date().isoformat()
+    refused(erase(scene, before=this_day), "retention_date")
     refused(erase(scene, before="long ago"), "retention_date")
     nobody = ("--before", BEFORE, "--as", "stranger", "--reason", "r", "--yes", "--json")
     refused(scene.bywire("retention", "apply", *nobody), "not_a_person")
