@@ -113,7 +113,7 @@ class Detector:
         """Whether any of them needs a closer look, across its lines too; False only when there is nothing."""
         if self._any.found(b"\n".join(texts)):
             return True
-        again = [views.spaced(text) for text in texts if b"\\" in text]
+        again = [views.behind_escapes(text) for text in texts if b"\\" in text]
         joined = (views.unbroken(text) for text in texts if _BREAKS.search(text))
         again += [views.spaced(view[0]) for view in joined if view is not None]
         return bool(again) and self._any.found(b"\n".join(again))

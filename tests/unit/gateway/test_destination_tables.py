@@ -85,13 +85,13 @@ METADATA = [
 ]
 
 
-def test_rule_22_every_service_that_carries_other_connections_is_a_tunnel():
+def test_every_service_that_carries_other_connections_is_a_tunnel():
     assert sorted(TUNNEL_HOSTS) == sorted(TUNNELS)
     for host in TUNNELS:
         assert (is_tunnel_host(host), is_tunnel_host(f"a.{host}"), is_tunnel_host(f"a{host}")) == (True, True, False)
 
 
-def test_rule_22_every_port_that_carries_other_connections_is_a_tunnels():
+def test_every_port_that_carries_other_connections_is_a_tunnels():
     assert {port for port in range(65_536) if is_tunnel_port(port)} == PORTS
 
 
