@@ -104,7 +104,7 @@ def parse_message(raw: bytes) -> Message:
 def check_one_reading(raw: bytes) -> None:
     """MessageError when two readers could take a document for two things: equal members, or what is no number."""
     try:
-        json.loads(raw, object_pairs_hook=_without_repeats, parse_constant=_refused_constant)
+        _one_reading.decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise MessageError(f"it has more than one reading: {error}", PARSE_ERROR) from error
 
@@ -159,6 +159,9 @@ def _without_repeats(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refused_constant(_: str) -> NoReturn:
     raise ValueError("it holds a number that JSON cannot carry")
+
+
+_one_reading = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refused_constant)
 
 
 def _check(message: Message) -> None:

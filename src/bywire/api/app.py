@@ -48,21 +48,49 @@ def build_app(gateway: Gateway) -> ASGIApp:
 
 
 class Directly:
-    """ASGI: a plain path is looked up, not searched for; what has parameters, or another method, is searched for."""
+    """ASGI: a plain path is looked up, not searched for, and so is one whose last part is its only parameter.
+
+    Any other path with parameters, and any other method, is searched for.
+    """
 
     def __init__(self, found: Sequence[BaseRoute], default: ASGIApp) -> None:
         self._router = Router(found, redirect_slashes=False, default=default)
         self._plain: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {}
+        self._below: dict[tuple[str, str], tuple[str, ASGIApp]] = {}
         for route in found:
-            if isinstance(route, Route) and not route.param_convertors and inspect.iscoroutinefunction(route.endpoint):
-                for method in route.methods or ():
+            if not isinstance(route, Route):
+                continue
+            plain = not route.param_convertors and inspect.iscoroutinefunction(route.endpoint)
+            parent, name = _last_parameter(route, found)
+            for method in route.methods or ():
+                if plain:
                     self._plain.setdefault((method, route.path), route.endpoint)
+                elif name:
+                    self._below[method, parent] = (name, route.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
-        endpoint = self._plain.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if endpoint is None:
-            await self._router(scope, receive, send)
-            return
-        response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        if scope["type"] == "http":
+            method, path = scope["method"], scope["path"]
+            endpoint = self._plain.get((method, path))
+            if endpoint is not None:
+                response = await endpoint(Request(scope, receive, send))
+                await response(scope, receive, send)
+                return
+            parent, _, last = path.rpartition("/")
+            below = self._below.get((method, parent))
+            if below is not None and last:
+                scope["path_params"] = {below[0]: last}
+                await below[1](scope, receive, send)
+                return
+        await self._router(scope, receive, send)
+
+
+def _last_parameter(route: Route, found: Sequence[BaseRoute]) -> tuple[str, str]:
+    """(parent path, name) of a route's only parameter, its path's last part; no name where others answer there too."""
+    parent, _, last = route.path.rpartition("/")
+    name = last[1:-1]
+    if list(route.param_convertors) != [name] or last != f"{{{name}}}":
+        return "", ""
+    others = (getattr(other, "path", parent) for other in found if other is not route)
+    return ("", "") if any(f"{other}/".startswith(f"{parent}/") for other in others) else (parent, name)

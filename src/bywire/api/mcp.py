@@ -87,7 +87,7 @@ class McpEndpoint:
         return Exchange(request, send, upstream, token)
 
     async def _post(self, exchange: Exchange) -> None:
-        if not exchange.accepts("application/json") or not exchange.accepts("text/event-stream"):
+        if not exchange.accepts("application/json", "text/event-stream"):
             raise malformed("an MCP client accepts JSON and event streams", "send Accept with both", 406)
         if exchange.header("content-type").partition(";")[0].strip().lower() != "application/json":
             raise malformed("the body is not JSON", "send Content-Type: application/json", 415)

@@ -50,10 +50,10 @@ class Exchange:
         """One header, or empty."""
         return self._fields.get(name.encode(), b"").decode("latin-1")
 
-    def accepts(self, kind: str) -> bool:
-        """Whether the client takes this media type."""
+    def accepts(self, *kinds: str) -> bool:
+        """Whether the client takes each of these media types."""
         said = {part.partition(";")[0].strip().lower() for part in self.header("accept").split(",")}
-        return bool(said & {kind, "*/*", f"{kind.partition('/')[0]}/*"})
+        return all(said & {kind, "*/*", f"{kind.partition('/')[0]}/*"} for kind in kinds)
 
     async def reply(self, answer: dict[str, Any], status: int, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """One JSON object."""

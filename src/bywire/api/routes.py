@@ -80,6 +80,7 @@ class Below(BaseRoute):
     """Everything below a prefix in any method, whatever its decoded path holds: patterns know no line ends."""
 
     def __init__(self, prefix: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        self.path = prefix
         self._prefix = f"{prefix}/"
         self._endpoint = endpoint
 

@@ -6,9 +6,10 @@ operator's service and environment; where a connected one acts, its contract rea
 says otherwise.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -185,8 +186,8 @@ class Entrance:
 
     def _definition(self, contract: Contract) -> str:
         """Whether the upstream still says of the tool what was approved."""
-        executor: object = self._executors.get(contract.executor)
-        if not contract.definition or not isinstance(executor, DefinedExecutor):
+        executor = self._executors.get(contract.executor)
+        if not contract.definition or not _is_defined(executor):
             return NO_DEFINITION
         try:
             found = executor.definition(contract.name)
@@ -234,3 +235,14 @@ class Entrance:
                 next_step="use the operator directory of that service: --operator DIR; a connected tool's contract says"
                 " where it acts",
             )
+
+
+def _is_defined(executor: object) -> TypeGuard[DefinedExecutor]:
+    kind: type = type(executor)
+    return _defines(kind)
+
+
+@functools.cache
+def _defines(kind: type) -> bool:
+    # Asked for every call of a connected tool, and slow for a protocol.
+    return issubclass(kind, DefinedExecutor)

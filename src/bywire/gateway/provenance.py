@@ -44,13 +44,10 @@ class Heard:
         return tuple(place for place, _ in zip(found, range(MARKS_MAX), strict=False))
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str) -> list[str]:
     """The text itself and the words in it."""
     text = text[:CHARS_MAX].strip()
-    if len(text) >= WORD_CHARS_MIN:
-        yield text
-    for match in _WORDS.finditer(text):
-        yield match.group()
+    return [text, *_WORDS.findall(text)] if len(text) >= WORD_CHARS_MIN else []
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
