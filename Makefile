@@ -39,8 +39,9 @@ check: lint types contracts test
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
+# Hours: a process a core, one heavy test after the other. BYWIRE_SOAK_KEPT names a folder for what mutation has judged.
 soak: $(STAMP)
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak --numprocesses logical --maxprocesses 4 --dist load --maxschedchunk 1
 
 # Locks carry hashes and no index addresses.
 lock: $(STAMP)

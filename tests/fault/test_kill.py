@@ -135,7 +135,7 @@ def test_a_step_without_a_name_is_no_step():
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(7_200)
 def test_killed_once_anywhere_in_a_first_release(tmp_path):
     points, done = None, set()
     while points is None or points - done:
@@ -155,7 +155,7 @@ def test_killed_once_anywhere_in_a_first_release(tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(7_200)
 @pytest.mark.parametrize(("status", "phase"), [("200", "successful"), ("503", "rolled_back")])
 def test_killed_once_anywhere_in_a_rollout(journey, status, phase):
     scene = journey.scene
