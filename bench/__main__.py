@@ -3,7 +3,7 @@
 import json
 import sys
 
-from bench import authzen, decision, demo, gateway, idle, ledger, mcp, policy_scale, sanitize, telemetry
+from bench import authzen, decision, demo, gateway, idle, ledger, mcp, peers, policy_scale, sanitize, telemetry
 from bench.measured import tell
 
 AREAS = {
@@ -14,6 +14,7 @@ AREAS = {
     "idle": idle.bars,
     "ledger": ledger.bars,
     "mcp": mcp.bars,
+    "peers": peers.bars,
     "sanitize": sanitize.bars,
     "telemetry": telemetry.bars,
     "demo": demo.bars,

@@ -152,17 +152,22 @@ def cpu_of(way, process):
     return (after.user + after.system - before.user - before.system) * 1_000 / CPU_CALLS
 
 
+@contextlib.contextmanager
+def governed(directory, port):
+    """The way through `bywire serve` before the upstream on that port, and the gateway's process."""
+    token = prepare(directory, port)
+    repo, operator = Path(directory) / "repo", Path(directory) / "operator"
+    command = ("-c", PROGRAM, "--repo", str(repo), "--operator", str(operator), "serve", "--port", "0", "--json")
+    with program(*command) as served, contextlib.closing(Way(announced(served), "/mcp/bench", token)) as way:
+        yield way, psutil.Process(served.pid)
+
+
 def bars():
     """Two bars."""
     with tempfile.TemporaryDirectory() as directory, program("-m", "bench.mcp_upstream") as upstream:
         port = int(upstream.stdout.readline())
-        token = prepare(directory, port)
-        repo, operator = Path(directory) / "repo", Path(directory) / "operator"
-        command = ("-c", PROGRAM, "--repo", str(repo), "--operator", str(operator), "serve", "--port", "0", "--json")
-        with program(*command) as served:
-            direct, proxied = Way(port, "/mcp"), Way(announced(served), "/mcp/bench", token)
-            with contextlib.closing(direct), contextlib.closing(proxied):
-                before, after, cpu = measure(direct, proxied, psutil.Process(served.pid))
+        with governed(directory, port) as (proxied, gateway), contextlib.closing(Way(port, "/mcp")) as direct:
+            before, after, cpu = measure(direct, proxied, gateway)
     tell(f"tools/call: direct {before:.2f} ms, proxied {after:.2f} ms (p50), gateway {cpu:.2f} ms CPU")
     yield at_most("mcp_read_p50_difference", after - before, "ms", DIFFERENCE_MS_MAX)
     yield at_most("mcp_read_cpu", cpu, "ms", CPU_MS_MAX)

@@ -68,6 +68,10 @@ def gateway_scene(scene):
     secret.write_text("tok-5b0c9e21")
     secret.chmod(0o600)
     scene.places["/run/secrets/deployer"] = str(secret)
+    reader = scene.root / "opa-reader"
+    reader.write_text("opa-reads-3f9a41c7")
+    reader.chmod(0o600)
+    scene.places["/run/secrets/opa-reader"] = str(reader)
     digests = {tool["name"]: definition_digest(tool) for tool in listed}
     scene.held, scene.written = held, set()
     scene.reached = lambda at: _write(scene, digests, at)

@@ -99,10 +99,19 @@ def prepared(root, *, upstream_url="http://127.0.0.1:9", environment="non-produc
     return scene
 
 
-def register(scene, name, tools, pattern="constrained-executor"):
+def register(scene, name, tools, pattern="constrained-executor", owner="dana"):
     chosen = [word for tool in tools for word in ("--tool", tool)]
-    ran = scene.bywire("agents", "register", name, "--owner", "dana", "--pattern", pattern, *chosen, "--json")
+    ran = scene.bywire("agents", "register", name, "--owner", owner, "--pattern", pattern, *chosen, "--json")
     assert ran.code == 0, ran
+
+
+def changed(scene, agent=AGENT, **fields):
+    """An agent's registration in agents.yaml with other values."""
+    place = scene.operator / "agents.yaml"
+    document = yaml.safe_load(place.read_text())
+    (mine,) = [one for one in document["agents"] if one["id"] == agent]
+    mine |= fields
+    place.write_text(yaml.safe_dump(document))
 
 
 class Served:

@@ -28,6 +28,7 @@ from scene import wait_until
 
 from bywire.api import channel_callbacks
 from bywire.approvals.grant import verify_approval
+from bywire.gateway.redaction import Redactor
 from bywire.wiring.channel_telling import Telling, sender, telling
 from bywire.wiring.key_changes import revoke_key
 
@@ -346,7 +347,8 @@ class TestTelling:
 
     def test_slack_from_the_question_to_the_end(self, fresh):
         secret = "ghp_" + "a1B2" * 9
-        packet = asked(fresh.workspace, parameters={"job": f"x <!channel> *b* {secret}"}, prose="press approve quickly")
+        job = Redactor(b"w" * 32).canonical({"job": f"x <!channel> *b* {secret}"})
+        packet = asked(fresh.workspace, parameters=job, prose="press approve quickly")
         way, platform = self.one(fresh, "slack"), fresh.platform
         assert way.round() == 1
         assert way.round() == 0

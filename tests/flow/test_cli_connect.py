@@ -1,5 +1,6 @@
 """`bywire connect`: a real MCP server behind the gateway in one command, and what a server tries instead."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -48,16 +49,72 @@ def test_a_server_is_connected_tried_in_shadow_and_called(scene):
     shown = done.json
     assert (shown["wrote_contracts"], shown["wrote_upstream"]) == (True, True)
     assert {tool["state"] for tool in shown["tools"]} == {"drafted"}
-    assert shown["shadow"]["rule"] == "contract.unreviewed"
+    assert [one["rule"] for one in shown["shadows"]] == ["contract.unreviewed", "contract.unclassified"]
+    ends = [one["expires_at_ms"] for one in shown["shadows"]]
+    assert max(ends) - min(ends) < 60_000
     assert any("claude mcp add every" in line for line in shown["next"])
     drafted = contracts(scene, "every")["tools"]
     assert {(tool["category"], tool["risk"], tool["reviewed"]) for tool in drafted} == {
         ("unknown_write", "high", False)
     }
     register(scene, "fixer", ["every.append"])
-    called = scene.bywire("call", "every.append", "--as", "fixer", "--key", "a", "--parameters", '{"line": "x"}')
-    assert called.code == 3, called
-    assert "approval" in called.out
+    called = append(scene, "fixer")
+    assert (called.code, called.json["status"]) == (0, "committed"), called
+    tried = [item for item in called.json["decision"]["obligations"] if item["kind"] == "shadowed"]
+    assert {(item["rule"], item["owner"]) for item in tried} == {
+        ("contract.unreviewed", "person:oncall"),
+        ("contract.unclassified", "person:oncall"),
+    }
+    again = scene.bywire("connect", "every", "--as", "oncall", "--json")
+    assert (again.code, again.json["shadows"]) == (0, []), again
+
+
+def append(scene, agent, line="x"):
+    parameters = json.dumps({"line": line})
+    return scene.bywire("call", "every.append", "--as", agent, "--key", line[:6], "--parameters", parameters, "--json")
+
+
+def test_rule_28_a_trial_ends_and_spares_no_owner_and_no_finding(scene):
+    tried = scene.bywire("connect", "every", "--as", "oncall", "--environment", "non-production", *START)
+    assert tried.code == 0, tried
+    assert "contract.unreviewed, contract.unclassified until" in tried.out
+    assert "--owner dana" in tried.out
+    assert "shadow begin contract.tainted --as oncall --days 7" in " ".join(tried.out.split())
+    register(scene, "fixer", ["every.append"])
+    register(scene, "mine", ["every.append"], owner="oncall")
+    own = append(scene, "mine")
+    assert (own.code, own.json["status"]) == (3, "pending"), own
+    assert rules(own) >= {"approval.required", "contract.unclassified"}
+    found = append(scene, "fixer", "a-ghp_" + "a1B2" * 9)
+    assert (found.code, found.json["status"]) == (1, "denied"), found
+    assert append(scene, "fixer", "b").code == 0
+    # An answer of a tool that nobody knows is untrusted text: going on after it is signed for apart.
+    assert rules(append(scene, "fixer", "c")) >= {"session.tainted", "contract.tainted"}
+    begin = ("--as", "oncall", "--days", "7", "--reason", "tried", "--environment", "non-production")
+    assert scene.bywire("policy", "shadow", "begin", "contract.tainted", *begin).code == 0
+    assert append(scene, "fixer", "d").code == 0
+    for rule, code in (("contract.unclassified", 3), ("contract.unreviewed", 1)):
+        assert scene.bywire("policy", "shadow", "end", rule, "--as", "oncall").code == 0
+        ran = append(scene, "fixer", rule[9:])
+        assert (ran.code, rule in rules(ran)) == (code, True), ran
+
+
+def rules(ran):
+    return {reason["rule"] for reason in ran.json["decision"]["reasons"]}
+
+
+def test_rule_28_a_poisoned_tool_is_quarantined_on_trial_too(scene, tmp_path):
+    program = tmp_path / "poisoned.py"
+    program.write_text(POISONED.format(description=ORDERS))
+    start = ("--as", "oncall", "--environment", "non-production", "--json", "--", sys.executable, str(program))
+    assert scene.bywire("connect", "bad", *start).code == 0
+    register(scene, "fixer", ["bad.add", "bad.wipe"])
+    begin = ("--as", "oncall", "--days", "7", "--reason", "tried", "--environment", "non-production")
+    assert scene.bywire("policy", "shadow", "begin", "contract.tainted", *begin).code == 0
+    for tool, code in (("bad.wipe", 0), ("bad.add", 2)):
+        called = scene.bywire("call", tool, "--as", "fixer", "--key", "a", "--parameters", '{"a": 1}', "--json")
+        assert called.code == code, called.out
+        assert not code or called.json["error"]["code"] == "definition_quarantined"
 
 
 def test_without_the_shadow_unreviewed_tools_are_denied(scene):
@@ -164,4 +221,4 @@ def test_packs_connect_apis_and_hosts(scene):
 def test_nothing_is_tried_in_production(scene):
     done = scene.bywire("connect", "every", "--as", "oncall", "--environment", "production", "--json", *START)
     assert done.code == 0, done
-    assert done.json["shadow"] is None
+    assert done.json["shadows"] == []

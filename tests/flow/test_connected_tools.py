@@ -215,8 +215,11 @@ def test_a_team_spends_its_budget_and_is_billed(scene):
     assert (through.mediated, through.permitted, through.share) == (2, 0, 1.0)
     told = scene.bywire("costs", "--json").json
     assert told["budgets"] == [
-        {"scope": "team:platform", "unit": "replica_hours", "per_day": 100, "used_today": 96, "left": 4}
-    ]
+        {
+            "scope": "team:platform", "unit": "replica_hours", "period": "day",
+            "limit": 100, "used": 96, "left": 4, "set_in": "gateway.yaml",
+        }
+    ]  # fmt: skip
     assert {"team": "platform", "principal": AGENT, "unit": "replica_hours", "amount": 96, "calls": 2} in told["totals"]
     said = scene.bywire("costs", "--since", "1d")
     assert said.code == 0

@@ -396,3 +396,35 @@ def test_rule_12_a_key_used_for_other_parameters_is_a_conflict(world):
     world.door.call(world.token(), scale())
     with pytest.raises(ConflictError):
         world.door.call(world.token(), scale(replicas=3))
+
+
+def test_what_an_upstream_refused_under_a_derived_key_may_be_asked_for_again(world):
+    asked = connected("payments.scale", "", "staging", {"to": "a.example:1", "amount": 1})
+    world.upstream.raises = TargetError("it says 422", code="upstream_refused", next_step="correct it")
+    refusals = [world.door.call(world.token(), asked) for _ in range(2)]
+    assert [(one.status, one.replayed) for one in refusals] == [(OutcomeStatus.FAILED, False)] * 2
+    world.upstream.raises = None
+    done = world.door.call(world.token(), asked)
+    assert (done.status, done.replayed) == (OutcomeStatus.COMMITTED, False)
+    assert world.door.call(world.token(), asked).replayed
+    keys = [key for key, _ in world.upstream.effects]
+    assert len(set(keys)) == len(keys) == 3, "the upstream keeps them apart"
+    assert world.verify().ok
+
+
+def test_rule_12_what_nobody_knows_to_have_failed_is_not_asked_for_again(world):
+    asked = connected("payments.scale", "", "staging", {"to": "a.example:1", "amount": 1})
+    world.upstream.raises = TimeoutError("no answer")
+    assert world.door.call(world.token(), asked).status is OutcomeStatus.UNKNOWN
+    world.upstream.raises = None
+    assert world.door.call(world.token(), asked).status is OutcomeStatus.UNKNOWN
+    assert len(world.upstream.effects) == 1
+
+
+def test_a_callers_own_key_is_answered_as_it_was(world):
+    world.upstream.raises = TargetError("it says 422", code="upstream_refused", next_step="correct it")
+    first = world.door.call(world.token(), scale())
+    world.upstream.raises = None
+    again = world.door.call(world.token(), scale())
+    assert (first.status, again.status, again.replayed) == (OutcomeStatus.FAILED, OutcomeStatus.FAILED, True)
+    assert len(world.upstream.effects) == 1

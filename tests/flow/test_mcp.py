@@ -13,7 +13,9 @@ from mcp_world import ACCEPT, META, MODERN, OLDER, UPSTREAM, call, client, gated
 from scene import wait_until
 from serving import register
 
+from bywire.adapters.mcp_message import Message
 from bywire.adapters.mcp_upstream import Definition
+from bywire.api.mcp import FOLLOWED_MAX, _remember
 from bywire.api.mcp_keys import derived_key
 from bywire.api.mcp_server import McpServer
 from bywire.api.mcp_streams import SESSIONS_EACH_MAX, WAITING_MAX, McpSession, Outlet, Sessions
@@ -504,9 +506,9 @@ def test_a_stream_that_is_not_read_ends_without_the_others():
 
 def test_no_principal_ends_the_sessions_of_another():
     sessions = Sessions()
-    sessions.add("other", McpSession("agent:other", "up", "2025-11-25", {}))
+    sessions.add("other", McpSession("agent:other", "up", "2025-11-25"))
     for number in range(2 * SESSIONS_EACH_MAX):
-        sessions.add(str(number), McpSession("agent:many", "up", "2025-11-25", {}))
+        sessions.add(str(number), McpSession("agent:many", "up", "2025-11-25"))
     assert sessions.find("other", "up") is not None
     assert sessions.find("0", "up") is None
     assert sessions.find(str(2 * SESSIONS_EACH_MAX - 1), "up") is not None
@@ -514,6 +516,16 @@ def test_no_principal_ends_the_sessions_of_another():
     sessions.remove("other")
     sessions.remove("other")
     assert sessions.find("other", "up") is None
+
+
+def test_what_a_session_keeps_is_bounded():
+    session = McpSession("agent:many", "up", "2025-11-25")
+    for number in range(2 * FOLLOWED_MAX):
+        for uri in (f"{number}".zfill(8_192), f"{number}".zfill(8_193), number):
+            params = {"uri": uri, "capabilities": {"0": {}}}
+            _remember(session, Message(jsonrpc="2.0", id=1, method="resources/subscribe", params=params))
+    assert sorted(session.uris) == [f"{number}".zfill(8_192) for number in range(FOLLOWED_MAX)]
+    assert not hasattr(session, "capabilities"), "1 MiB of them would be kept for as long as the session lasts"
 
 
 def test_what_a_client_follows_ends_with_its_session_and_no_other_ends_it(gateway):

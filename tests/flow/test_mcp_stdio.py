@@ -13,7 +13,7 @@ from bywire.adapters.mcp_relay import RELAY, Relay
 from bywire.adapters.mcp_stdio import McpStdio, scrubbed
 from bywire.adapters.mcp_upstream import McpExecutor
 from bywire.gateway.ports import Credential
-from bywire.model.errors import TargetError
+from bywire.model.errors import ConflictError, TargetError
 
 SERVER = """
 import json, os, sys, time
@@ -50,9 +50,7 @@ def made():
             "up",
             [sys.executable, "-I", "-c", program],
             timeout_seconds=seconds,
-            refused=refusals.append,
-            changed=lambda *_: None,
-            **options,
+            **{"refused": refusals.append, "changed": lambda *_: None, **options},
         )
         links.append(link)
         executor = McpExecutor("up", link, {one.name: one for one in (contract(TOOL), contract(WRITE))})
@@ -158,6 +156,21 @@ def test_rule_23_what_a_child_asks_of_its_client_is_refused_and_told(made):
     executor = made(wants)
     assert read(executor)["content"][0]["text"] == "done"
     assert executor.refusals == ["sampling/createMessage"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_child_whose_reader_broke_is_over_and_the_next_call_starts_another(made):
+    wants = 'say({"jsonrpc": "2.0", "id": 900, "method": "roots/list", "params": {}}); ' + ANSWER
+
+    def full(_):
+        raise ConflictError("the writer is busy", code="writer_busy", next_step="again")
+
+    executor = made(wants, refused=full)
+    for _ in range(2):
+        begun = time.monotonic()
+        with pytest.raises(Exception, match="up"):
+            read(executor)
+        assert time.monotonic() - begun < 4, "nobody waits for an answer that nobody reads"
 
 
 def test_progress_of_a_child_reaches_the_call_it_is_about(made):

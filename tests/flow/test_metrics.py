@@ -82,7 +82,7 @@ def test_a_budget_is_shown_as_it_burns(gateway):
     answer = gateway.post("/v1/permit", {"tool": "shop.restart", "parameters": {"job": "a"}, "key": "b-1"})
     assert answer.status == 200, answer
     after = scraped(gateway)
-    labels = {"scope": "agent:fixer", "unit": "actions"}
+    labels = {"scope": "agent:fixer", "unit": "actions", "period": "day"}
     assert value(after, "bywire_budget_limit", **labels) == 40
     assert value(after, "bywire_budget_used", **labels) - value(before, "bywire_budget_used", **labels) == 1
     assert value(after, "bywire_agent_cost", agent="agent:fixer", unit="actions") >= 1
@@ -226,8 +226,12 @@ ALERT_TESTS = {
             "input_series": [
                 series('bywire_calls_total{effect="deny"}', "0+30x60"),
                 series('bywire_calls_total{effect="allow"}', "0+30x60"),
-                series('bywire_budget_used{scope="team:a",unit="tokens"}', "0+1x60"),
-                series('bywire_budget_limit{scope="team:a",unit="tokens"}', "100+0x60"),
+                series('bywire_budget_used{scope="team:a",unit="tokens",period="day"}', "0+1x60"),
+                series('bywire_budget_limit{scope="team:a",unit="tokens",period="day"}', "100+0x60"),
+                series('bywire_budget_used{scope="agent:x",unit="replica_hours",period="day"}', "990x60"),
+                series('bywire_budget_limit{scope="agent:x",unit="replica_hours",period="day"}', "1000x60"),
+                series('bywire_budget_used{scope="agent:x",unit="actions",period="minute"}', "5x60"),
+                series('bywire_budget_limit{scope="agent:x",unit="actions",period="minute"}', "5x60"),
                 series('bywire_agent_calls_total{agent="agent:x",effect="deny"}', "0+30x60"),
                 series('bywire_telemetry_dropped_total{sink="syslog",reason="queue_full"}', "0+1x60"),
                 series('bywire_redactions_total{direction="request",kind="email"}', "0+30x60"),
@@ -244,8 +248,18 @@ ALERT_TESTS = {
                 {
                     "expr": "bywire:budget_burn_rate:1h > bool 14",
                     "eval_time": "1h",
-                    "exp_samples": [{"labels": '{scope="team:a",unit="tokens"}', "value": 1}],
+                    "exp_samples": [
+                        {"labels": '{scope="agent:x",unit="replica_hours",period="day"}', "value": 0},
+                        {"labels": '{scope="team:a",unit="tokens",period="day"}', "value": 1},
+                    ],
                 },
+                firing(
+                    "BywireBudgetNearlyUsed",
+                    "5m",
+                    {"severity": "info", "scope": "agent:x", "unit": "replica_hours", "period": "day"},
+                ),
+                firing("BywireRateKeepsFull", "10m"),
+                firing("BywireRateKeepsFull", "20m", {"scope": "agent:x", "unit": "actions", "period": "minute"}),
                 firing("BywireRedactsMuch", "40m", {"direction": "request", "kind": "email"}),
                 firing("BywireCredentialRepeated", "60m"),
                 firing("BywireCredentialRepeated", "70m", {}),

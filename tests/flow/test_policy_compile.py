@@ -180,6 +180,51 @@ class TestCompile:
         policy(scene, SEED, name)
         refused(scene.bywire("policy", "compile", "--json"), "agent_policy_name")
 
+    def test_a_policy_in_json_means_what_it_means_in_yaml(self, scene):
+        policy(scene, SEED)
+        assert scene.bywire("policy", "compile", "--json").json["agents"] == ["deploy-manager"]
+        compiled = scene.operator / "policy/agents/deploy-manager.rego"
+        in_yaml = compiled.read_text().splitlines()
+        (scene.operator / "agent-policies/deploy-manager.yaml").unlink()
+        policy(scene, json.dumps(yaml.safe_load(SEED), indent="\t"), "deploy-manager.json")
+        assert scene.bywire("policy", "compile", "--json").json["agents"] == ["deploy-manager"]
+        in_json = compiled.read_text().replace("deploy-manager.json", "deploy-manager.yaml").splitlines()
+        rules = [line for line in in_json if not line.startswith("#")]
+        assert rules == [line for line in in_yaml if not line.startswith("#")] != []
+
+    @pytest.mark.parametrize(
+        ("text", "code", "where"),
+        [
+            ('{"agent": "a", "actions": [{"name": "b", "rate": "1/hour", "rate": "9/hour"}]}', "json_invalid", "twice"),
+            ('{"agent": "a",\n\t"actions": [{"name": "deploy", "max_replicas": "many"}]}', "config_invalid", ":2:33: "),
+            ("agent: a\nactions: [{name: deploy}]", "json_invalid", "line 1, column 1"),
+            ('{"agent": "a", "actions": [{"name": "deploy", "max_amount": NaN}]}', "json_invalid", "NaN"),
+            ('{"agent": "a", "actions": [{"name": "deploy"}]} {}', "json_invalid", "Extra data"),
+        ],
+    )  # fmt: skip
+    def test_a_fault_in_json_is_refused_with_its_place(self, scene, text, code, where):
+        policy(scene, text, "a.json")
+        error = refused(scene.bywire("policy", "compile", "--json"), code)
+        assert where in error["message"]
+
+    def test_two_files_for_one_agent_are_refused(self, scene):
+        policy(scene, SEED)
+        policy(scene, json.dumps(yaml.safe_load(SEED)), "deploy-manager.json")
+        error = refused(scene.bywire("policy", "compile", "--json"), "agent_policy_twice")
+        assert "deploy-manager.yaml and deploy-manager.json are both about deploy-manager" in error["message"]
+
+    @pytest.mark.parametrize(
+        "name", ["deploy-manager.toml", "deploy-manager.YAML", "deploy-manager", "a.yaml~", "a.yaml.off", ".a.yaml.swp"]
+    )
+    def test_rule_08_a_file_that_would_not_be_read_is_refused_not_skipped(self, scene, name):
+        """Who wrote it believes its bounds to be in force."""
+        policy(scene, SEED, name)
+        before = (scene.operator / "policy/manifest.json").read_bytes()
+        error = refused(scene.bywire("policy", "compile", "--json"), "agent_policy_suffix")
+        assert name in error["message"]
+        assert ".yaml, .yml or .json" in error["next_step"]
+        assert (scene.operator / "policy/manifest.json").read_bytes() == before
+
     def test_nothing_to_compile(self, scene):
         ran = scene.bywire("policy", "compile")
         assert (ran.code, "there is no policy in agent-policies/" in ran.out) == (0, True)

@@ -2,10 +2,10 @@
 
 import msgspec
 import pytest
-from serving import TOOLS, prepared, served
+from serving import TOOLS, changed, prepared, served
 
 from bywire.model.errors import PolicyError
-from bywire.wiring.listing import could_be_allowed
+from bywire.wiring.listing import Lister
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_what_the_table_forbids_wherever_it_leads_is_not_listed(gateway):
 
     def listed(contract=contract, registration=registration, **tables):
         changed = msgspec.structs.replace(bundle, tables={**bundle.tables, **tables})
-        return could_be_allowed(contract, registration, changed, "non-production")
+        return bool(Lister("shop", "non-production").shown([contract], registration, changed))
 
     assert listed()
     forbidden = {"environments": {"non-production": {"posture": "forbidden"}, "production": {"posture": "approval"}}}
@@ -75,6 +75,17 @@ def test_what_the_table_forbids_wherever_it_leads_is_not_listed(gateway):
     elsewhere = msgspec.structs.replace(contract.place, parameter="env", values={"dev": "non-production"})
     both = msgspec.structs.replace(registration, environments=("production",))
     assert listed(msgspec.structs.replace(contract, place=elsewhere), both, connected={contract.category: forbidden})
+
+
+def test_an_advisor_is_not_shown_what_it_can_never_do(tmp_path):
+    scene = prepared(tmp_path / "scene")
+    changed(scene, pattern="advisor")
+    with served(scene) as gateway:
+        tools = gateway.send("GET", "/v1/tools?upstream=shop").json["tools"]
+        assert [tool["name"] for tool in tools] == ["shop.list_orders"]
+        denied = gateway.post("/v1/call", {"tool": "shop.restart", "parameters": {"job": "a"}, "key": "h"})
+        assert denied.json["error"]["rules"][0]["rule"] == "principal.pattern_forbids"
+    scene.close()
 
 
 def test_advice_authorises_nothing_and_says_what_it_would_be(gateway):

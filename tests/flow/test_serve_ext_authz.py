@@ -91,6 +91,17 @@ def test_what_needs_a_person_does_not_go_on(gateway):
     assert (answer.status, answer.code) == (403, "approval_needed")
 
 
+@pytest.mark.parametrize(
+    "more", [{"bywire_dry_run": "true"}, {"bywire_dry_run": "yes"}, {"bywire_dryrun": "true"}, {"bywire_tokens": "-1"}]
+)
+def test_rule_10_a_dry_run_is_no_permit_that_envoy_would_carry_out(gateway, more):
+    path, key = "/ext_authz/route/shop/jobs/a/restart", f"dry-{more}"
+    answer = check(gateway, "POST", path, body=b"", x_request_id=key, **more)
+    assert (answer.status, answer.code) == (400, "invalid_parameters")
+    wet = {"bywire_dry_run": "false", "bywire_tokens": "7"}
+    assert check(gateway, "GET", "/ext_authz/host/orders?limit=3", **wet).status == 200
+
+
 def test_a_request_that_is_no_tool_does_not_go_on(gateway):
     answer = check(gateway, "DELETE", "/ext_authz/host/orders")
     assert (answer.status, answer.code) == (403, "unknown_tool")

@@ -178,6 +178,14 @@ def test_more_than_a_whole_limit_is_told_no_time(tmp_path):
     world.close()
 
 
+def test_rule_28_a_limit_on_trial_is_counted_and_holds_nobody_up(world):
+    world.engine.obligations = ({**LATELY, "period": "second", "limit": 1_000, "shadowed": True},)
+    assert [world.do(key, 900).status for key in "abc"] == [COMMITTED] * 3
+    assert world.state.recent((OWN,), NOW + 900)[0].observed == 3_000
+    world.engine.obligations = ({**LATELY, "period": "second", "limit": 1_000},)
+    assert world.do("d", 900).error["code"] == "state.second_budget_spent"
+
+
 def test_an_hour_and_a_day_say_when_they_end(world):
     world.engine.obligations = ({**LATELY, "period": "hour", "limit": 1_000},)
     world.do("a")

@@ -56,3 +56,38 @@ def _() -> Parser:
         return parameters_of(_read(document)), question_hash(document)
 
     return Parser(call, (QUESTION,), "json", (RefusedError, EvidenceError))
+
+
+@parser("api/declared.py:from_meta")
+def _() -> Parser:
+    from bywire.api.declared import UndeclarableError, from_meta
+
+    said = {"bywire/change": "c", "bywire/plan": "p", "bywire/evidence": ["a" * 64], "bywire/dry_run": True}
+    return Parser(
+        lambda value: from_meta(value if isinstance(value, dict) else {"bywire/tokens": value}),
+        ({**said, "bywire/tokens": 7},),
+        "value",
+        (UndeclarableError,),
+    )
+
+
+@parser("api/declared.py:text_of")
+def _() -> Parser:
+    from bywire.api.declared import UndeclarableError, text_of
+
+    return Parser(lambda value: text_of({"bywire/key": value}, "bywire/key"), ("k-1",), "value", (UndeclarableError,))
+
+
+@parser("api/declared.py:from_headers")
+def _() -> Parser:
+    from bywire.api.declared import UndeclarableError, from_headers
+
+    def call(raw: bytes) -> Any:
+        lines = [line.partition(b": ") for line in raw.split(b"\r\n")]
+        return from_headers([(name.lower(), value) for name, _, value in lines])
+
+    said = (
+        b"bywire-change: c\r\nbywire-plan: p\r\nbywire-evidence: aa, bb\r\nbywire-tokens: 7\r\nbywire-dry-run: true",
+        b"accept: */*\r\nbywire-dry-run: false",
+    )
+    return Parser(call, said, "bytes", (UndeclarableError,))

@@ -55,6 +55,15 @@ def _() -> Parser:
     )
 
 
+@parser("adapters/agent_policy_file.py:parse")
+def _() -> Parser:
+    from bywire.adapters import agent_policy_file, yaml_file
+    from bywire.config import agent_policy
+
+    seed = yaml_file.load(SEED, "p.yaml")
+    return Parser(lambda data: compiled(agent_policy_file.parse(data, "p.json", agent_policy.parse)), (seed,), "json")
+
+
 @parser("config/agent_policy_actions.py:read_action")
 def _() -> Parser:
     from bywire.adapters.yaml_file import load

@@ -60,6 +60,15 @@ def _() -> Parser:
     return Parser(SigningKey.from_pem, (ALICE.to_pem(),))
 
 
+@parser("seal/es256.py:Es256Key.from_pem")
+def _() -> Parser:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from bywire.seal.es256 import Es256Key
+
+    return Parser(Es256Key.from_pem, (Es256Key(ec.derive_private_key(7, ec.SECP256R1())).to_pem(),))
+
+
 @parser("seal/keys.py:VerifyKey.verify")
 def _() -> Parser:
     return Parser(lambda raw: ALICE.public.verify(b"said", raw), (ALICE.sign(b"said"),))

@@ -121,6 +121,7 @@ NOT_PARSERS = {
     "evidence/provenance.py:level_of": "looks a pair up in the operator's table",
     "ledger/verify.py:verify_all": "reads our own database; tests/contract flips its bits",
     "ledger/witness_policy.py:n_of": "makes a policy from keys already parsed",
+    "policy/conditions.py:literals_of": "walks a condition that parse_condition read",
     "policy/rego_syntax.py:place_of": "reads the tree that regorus made; reached through policy/lint.py:lint",
     "release/report_svg.py:samples_of": "draws numbers of our own",
     "runtime/tick.py:Runtime.load": "reads our own database",

@@ -29,6 +29,9 @@ PLAIN = [
     "--no-summary",
     "-W",
     "ignore::pytest.PytestAssertRewriteWarning",
+    # What the tests share was imported before the fork, and some of it draws from hypothesis.
+    "-W",
+    "ignore::hypothesis.errors.HypothesisSideeffectWarning",
 ]
 PROFILE = "mutation"
 # A change that makes the tests this much slower has been noticed.

@@ -52,9 +52,9 @@ def agent_of(tools, client, *calls, checkpointer=None, **more):
     )
 
 
-def graph_of(tools, client, *calls):
+def graph_of(tools, client, *calls, **more):
     """A plain graph: one node runs all the calls, so that a resume runs all of them again."""
-    governed = GovernedTools(client, tool_name=lambda name: f"ops.{name}")
+    governed = GovernedTools(client, tool_name=lambda name: f"ops.{name}", **more)
     node = ToolNode(tools, wrap_tool_call=governed.wrap_tool_call, awrap_tool_call=governed.awrap_tool_call)
     builder = StateGraph(MessagesState)
     builder.add_node("model", lambda _: {"messages": [AIMessage("", tool_calls=list(calls))]})
@@ -173,7 +173,8 @@ def test_a_resumed_node_repeats_no_sibling(deploy, bywire_gateway, bywire_client
     assert [message.content for message in told(state)] == ["deployed a", "deployed b", "deployed c"]
 
 
-def test_a_tool_that_failed_is_not_run_again_by_a_resume(bywire_gateway, bywire_client, ran, run):
+@pytest.mark.parametrize("did_nothing", [True, False])
+def test_a_tool_that_failed_is_not_run_again_by_a_resume(bywire_gateway, bywire_client, ran, run, did_nothing):
     @tool
     def deploy(image: str) -> str:
         """Deploy an image."""
@@ -184,12 +185,17 @@ def test_a_tool_that_failed_is_not_run_again_by_a_resume(bywire_gateway, bywire_
     bywire_gateway.ask_person("ops.deploy", when=lambda asked: asked["image"] == "b")
     bywire_gateway.allow("ops.deploy")
     calls = [call("deploy", {"image": image}, number) for number, image in enumerate("ab")]
-    graph = graph_of([deploy], bywire_client, *calls)
+    graph = graph_of([deploy], bywire_client, *calls, errors_did_nothing=did_nothing)
     run(graph, START_WITH, THREAD)
     bywire_gateway.approve()
-    run(graph, Command(resume=True), THREAD)
-    assert sorted(ran) == ["a", "b"]
-    assert [message.status for message in told(graph.get_state(THREAD).values)] == ["error", "error"]
+    if did_nothing:
+        run(graph, Command(resume=True), THREAD)
+        assert [message.status for message in told(graph.get_state(THREAD).values)] == ["error", "error"]
+    else:
+        with pytest.raises(OutcomeUnknown):
+            run(graph, Command(resume=True), THREAD)
+    assert ran.count("a") == 1
+    assert bywire_gateway.outcomes()[0] == ("failed" if did_nothing else "unknown")
 
 
 def test_a_sibling_cancelled_before_it_began_is_told_and_can_be_called_anew(bywire_gateway, bywire_client, ran):
@@ -285,8 +291,11 @@ def test_without_a_thread_nothing_can_be_interrupted(deploy, bywire_gateway, byw
     assert ran == []
 
 
-@pytest.mark.parametrize("handled", [True, False])
-def test_a_tool_that_raises(bywire_gateway, bywire_client, run, handled):
+@pytest.mark.parametrize(
+    ("handled", "did_nothing", "outcome"),
+    [(True, False, "unknown"), (True, True, "failed"), (False, False, "unknown"), (False, True, "unknown")],
+)
+def test_a_tool_that_raises(bywire_gateway, bywire_client, run, handled, did_nothing, outcome):
     @tool
     def deploy() -> str:
         """Deploy."""
@@ -294,14 +303,14 @@ def test_a_tool_that_raises(bywire_gateway, bywire_client, run, handled):
 
     deploy.handle_tool_error = handled
     bywire_gateway.allow("ops.deploy")
-    agent = agent_of([deploy], bywire_client, call("deploy", {}))
+    agent = agent_of([deploy], bywire_client, call("deploy", {}), errors_did_nothing=did_nothing)
     if handled:
         (message,) = told(run(agent, START_WITH))
         assert (message.status, message.content) == ("error", "the cluster said no")
     else:
         with pytest.raises(ToolException):
             run(agent, START_WITH)
-    assert bywire_gateway.outcomes() == ["failed" if handled else "unknown"]
+    assert bywire_gateway.outcomes() == [outcome], "it may have raised after its effect"
 
 
 def test_wrong_arguments_run_nothing_and_are_told(deploy, bywire_gateway, bywire_client, ran, run):

@@ -18,7 +18,12 @@ class Model(GenericFakeChatModel):
         return self
 
 
-def test_every_block_runs(bywire_gateway, capsys):
+def test_every_block_runs(bywire_gateway, capsys, tmp_path, monkeypatch):
+    own = tmp_path / "subject-token"
+    own.write_text("header.claims.signature")
+    bywire_gateway.keys[own.read_text()] = "agent:test"
+    monkeypatch.setenv("BYWIRE_URL", bywire_gateway.url)
+    monkeypatch.setenv("BYWIRE_SUBJECT_TOKEN_FILE", str(own))
     for name in ("restart", "scale", "notify", "close"):
         bywire_gateway.allow(f"jobs.{name}", result={"done": name})
     bywire_gateway.deny("jobs.scale", rule="max_replicas", when=lambda asked: asked["replicas"] > 50)
@@ -37,7 +42,7 @@ def test_every_block_runs(bywire_gateway, capsys):
         "model": Model(messages=iter(says)),
         "restart_tool": restart,
     }
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
     try:
         for number, block in enumerate(BLOCKS):
             source = block.replace("http://127.0.0.1:8750", bywire_gateway.url)

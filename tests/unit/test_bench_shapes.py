@@ -61,7 +61,7 @@ def test_only_the_named_areas_run(capsys):
 
 
 def test_every_area_is_there():
-    gateway_areas = ["gateway", "authzen", "idle", "ledger", "mcp", "sanitize", "telemetry"]
+    gateway_areas = ["gateway", "authzen", "idle", "ledger", "mcp", "peers", "sanitize", "telemetry"]
     assert list(AREAS) == ["decision", "policy_scale", *gateway_areas, "demo"]
 
 

@@ -28,6 +28,11 @@ class AsyncClient:
         self.blocking = blocking or Client(url, **arguments)
         self._pool = ThreadPoolExecutor(self.blocking.limits.connections_max, thread_name_prefix="bywire-sdk")
 
+    @classmethod
+    def from_environment(cls, **arguments: Any) -> Self:
+        """As `Client.from_environment`."""
+        return cls(blocking=Client.from_environment(**arguments))
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -22,6 +22,7 @@ from bywire_sdk.version import VERSION
 
 T = TypeVar("T")
 PENDING = "pending"
+URL_VARIABLE, SUBJECT_TOKEN_VARIABLE = "BYWIRE_URL", "BYWIRE_SUBJECT_TOKEN_FILE"
 Parameters = Mapping[str, Any] | None
 _JSON_BODY = {"content-type": "application/json"}
 
@@ -51,6 +52,19 @@ class Client:
         self._tokens = _tokens(token, token_source, exchange, self.limits)
         self.face: Any = None  # the asyncio face of this client, made when first needed
         self._connections = Connections(origin(url, allow_plaintext=allow_plaintext), self.limits, tls)
+
+    @classmethod
+    def from_environment(
+        cls, *, agent: str = "", run: str = "", limits: Limits | None = None, tls: ssl.SSLContext | None = None
+    ) -> Self:
+        """The gateway that BYWIRE_URL names, for the workload whose platform keeps its token in a file.
+
+        BYWIRE_SUBJECT_TOKEN_FILE names that file (an OIDC token, such as a projected Kubernetes service account token),
+        which is read anew for each exchange. `agent` says who to be where the subject may be several. Raises ValueError
+        for a variable that is not set, and for a URL that a token must not be sent to: none permits clear text.
+        """
+        exchange = Exchange(oidc_token_file=system.variable(SUBJECT_TOKEN_VARIABLE), agent=agent)
+        return cls(system.variable(URL_VARIABLE), exchange=exchange, run=run, limits=limits, tls=tls)
 
     def __enter__(self) -> Self:
         return self

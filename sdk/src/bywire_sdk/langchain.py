@@ -25,12 +25,16 @@ ToolAnswer = ToolMessage | Command[Any]
 _TOLD = (Denied, Invalid, UpstreamFailed)
 
 
-class _Failed(NothingDone):
-    """The tool's own node said that the tool did nothing; its message is the answer."""
+class _FailedError(Exception):
+    """The tool's own node said that it failed, and its message is the answer. What it did until then, nobody knows."""
 
     def __init__(self, message: ToolMessage) -> None:
         super().__init__(str(message.content))
         self.message = message
+
+
+class _DidNothingError(_FailedError, NothingDone):
+    """It did nothing: its arguments are none of the tool's, or its author says so."""
 
 
 def _same(name: str) -> str:
@@ -45,13 +49,20 @@ class GovernedTools(AgentMiddleware[Any, Any, Any]):
     graph is interrupted. Without a checkpointer nothing can be interrupted; ApprovalNeeded is then raised.
 
     The model hears a deny, wrong parameters and an earlier failure as an error message. Every other error ends the
-    run: a model that was told of an unknown outcome would try again.
+    run: a model that was told of an unknown outcome would try again. A tool whose error is handled into a message is
+    `unknown`, for it may have raised after its effect, unless `errors_did_nothing` says that none of them does.
     """
 
     def __init__(
-        self, client: Client | AsyncClient, *, tool_name: Callable[[str], str] = _same, wait_seconds: float = 0
+        self,
+        client: Client | AsyncClient,
+        *,
+        tool_name: Callable[[str], str] = _same,
+        wait_seconds: float = 0,
+        errors_did_nothing: bool = False,
     ) -> None:
         super().__init__()
+        self._errors_did_nothing = errors_did_nothing
         self._client = client if isinstance(client, AsyncClient) else face_of(client)
         self._tool_name, self._wait_seconds = tool_name, wait_seconds
 
@@ -61,7 +72,7 @@ class GovernedTools(AgentMiddleware[Any, Any, Any]):
 
         def perform(args: dict[str, Any]) -> Any:
             try:
-                return _checked(handler(_with(request, args)))
+                return self._checked(request, args, handler(_with(request, args)))
             except GraphBubbleUp as paused:
                 raise _paused_inside(request) from paused
 
@@ -77,7 +88,7 @@ class GovernedTools(AgentMiddleware[Any, Any, Any]):
                 return _recorded(request, begun)
             try:
                 answer: ToolAnswer = finish(client, deed, begun, perform)
-            except _Failed as failed:
+            except _FailedError as failed:
                 return failed.message
             return answer
         raise RuntimeError("resumed too often while people have not decided")
@@ -90,7 +101,7 @@ class GovernedTools(AgentMiddleware[Any, Any, Any]):
 
         async def perform(args: dict[str, Any]) -> Any:
             try:
-                return _checked(await handler(_with(request, args)))
+                return self._checked(request, args, await handler(_with(request, args)))
             except GraphBubbleUp as paused:
                 raise _paused_inside(request) from paused
 
@@ -106,10 +117,17 @@ class GovernedTools(AgentMiddleware[Any, Any, Any]):
                 return _recorded(request, begun)
             try:
                 answer: ToolAnswer = await afinish(client, deed, begun, perform)
-            except _Failed as failed:
+            except _FailedError as failed:
                 return failed.message
             return answer
         raise RuntimeError("resumed too often while people have not decided")
+
+    def _checked(self, request: ToolCallRequest, args: dict[str, Any], answer: Any) -> Any:
+        """Raises _FailedError for a tool that says it failed."""
+        if isinstance(answer, ToolMessage) and answer.status == "error":
+            nothing = self._errors_did_nothing or not _fit(request, args)
+            raise (_DidNothingError if nothing else _FailedError)(answer)
+        return answer
 
     def _ask(self, request: ToolCallRequest) -> Ask:
         call, client = request.tool_call, self._client.blocking
@@ -150,11 +168,16 @@ def _pause(request: ToolCallRequest, needed: ApprovalNeeded) -> None:
     interrupt({"bywire": shown})
 
 
-def _checked(answer: Any) -> Any:
-    """Raises _Failed for a tool that says it failed."""
-    if isinstance(answer, ToolMessage) and answer.status == "error":
-        raise _Failed(answer)
-    return answer
+def _fit(request: ToolCallRequest, args: dict[str, Any]) -> bool:
+    """Whether the tool takes these arguments; also when that cannot be told."""
+    shape = getattr(request.tool, "tool_call_schema", None)
+    check = getattr(shape, "model_validate", None)
+    try:
+        if check is not None:
+            check(args)
+    except ValueError:  # pydantic's, in both of its versions
+        return False
+    return True
 
 
 def _paused_inside(request: ToolCallRequest) -> TypeError:

@@ -1,4 +1,4 @@
-"""Clock, files, randomness and the process: what the rest of the package asks the system for."""
+"""Clock, files, randomness, the environment and the process: what the rest of the package asks the system for."""
 
 import os
 import secrets
@@ -24,6 +24,14 @@ def fresh_id() -> str:
 def process_id() -> int:
     """Which process this is: a fork must not share its parent's connections."""
     return os.getpid()
+
+
+def variable(name: str) -> str:
+    """A variable of the environment. Raises ValueError when it is not set, or empty."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise ValueError(f"the variable {name} is not set")
+    return value
 
 
 def read_text(place: str | Path, bytes_max: int) -> str:

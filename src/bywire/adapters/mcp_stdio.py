@@ -141,19 +141,21 @@ class _Child:
     def _read(self, stream: IO[bytes]) -> None:
         rest = bytearray()
         searched = 0
-        with contextlib.suppress(OSError, ValueError, MessageError):
-            while part := stream.read(_PART_BYTES):
-                rest += part
-                while (end := rest.find(b"\n", searched)) >= 0:
-                    line = bytes(rest[:end]).strip()
-                    del rest[: end + 1]
-                    searched = 0
-                    if line:
-                        self._take(rpc.parse_message(line))
-                searched = len(rest)
-                if len(rest) > LINE_BYTES_MAX:
-                    break
-        self.end(END_SECONDS)
+        try:
+            with contextlib.suppress(OSError, ValueError, MessageError):
+                while part := stream.read(_PART_BYTES):
+                    rest += part
+                    while (end := rest.find(b"\n", searched)) >= 0:
+                        line = bytes(rest[:end]).strip()
+                        del rest[: end + 1]
+                        searched = 0
+                        if line:
+                            self._take(rpc.parse_message(line))
+                    searched = len(rest)
+                    if len(rest) > LINE_BYTES_MAX:
+                        break
+        finally:  # whatever broke: a child whose answers nobody reads is over
+            self.end(END_SECONDS)
 
     def _take(self, message: Message) -> None:
         if message.is_request or message.is_notification:

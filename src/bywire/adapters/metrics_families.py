@@ -13,12 +13,16 @@ from bywire.adapters.metrics_reviews import Reviews
 from bywire.adapters.telemetry_outbox import Outbox
 from bywire.model.connected import THOUSANDTHS
 
+# Series of budgets; of more, those with the least left are shown.
+BUDGETS_MAX = 2_000
+
 
 class Spent(msgspec.Struct, frozen=True):
-    """One budget: `used` and `limit` in thousandths of `unit`, today (UTC)."""
+    """One budget: `used` and `limit` in thousandths of `unit`, in the `period` that it is now (UTC)."""
 
     scope: str
     unit: str
+    period: str
     used: int
     limit: int
 
@@ -124,11 +128,14 @@ class Scrape:
         yield _gauge("bywire_break_glass_open", "Broken glass that can be used now.", (), {(): reviews.glass_open})
 
     def _of_budgets(self, now: Now) -> Iterator[Metric]:
-        labels = ("scope", "unit")
-        used = {(one.scope, one.unit): one.used / THOUSANDTHS for one in now.budgets}
-        limit = {(one.scope, one.unit): one.limit / THOUSANDTHS for one in now.budgets}
-        yield _gauge("bywire_budget_used", "What of a budget is used today (UTC).", labels, used)
-        yield _gauge("bywire_budget_limit", "A budget, for a day.", labels, limit)
+        labels = ("scope", "unit", "period")
+        fullest = sorted(now.budgets, key=lambda one: one.limit - one.used)[:BUDGETS_MAX]
+        # Of two that count the same thing the smaller one is the limit, so it is the one that stays.
+        kept = sorted(fullest, key=lambda one: -one.limit)
+        used = {(one.scope, one.unit, one.period): one.used / THOUSANDTHS for one in kept}
+        limit = {(one.scope, one.unit, one.period): one.limit / THOUSANDTHS for one in kept}
+        yield _gauge("bywire_budget_used", "What of a budget is used: this day or hour (UTC), or lately.", labels, used)
+        yield _gauge("bywire_budget_limit", "A budget, for its period.", labels, limit)
         usage: Counter[tuple[str, ...]] = Counter()
         for one in now.usage[: NAMES_MAX * 10]:
             usage[self._agents.of(one.agent), one.team, one.unit] += one.amount

@@ -96,8 +96,8 @@ class OperatorDirectory:
             _check_ownership(place, found)
             return stream.read(bytes_max)
 
-    def names(self, folder: str, suffixes: tuple[str, ...], *, most: int = NAMES_MAX) -> tuple[str, ...]:
-        """The names of the files in `folder` that end so, sorted; none when there is no such folder.
+    def names(self, folder: str, suffixes: tuple[str, ...] = ("",), *, most: int = NAMES_MAX) -> tuple[str, ...]:
+        """The names in `folder` that end so (by default all), sorted; none when there is no such folder.
 
         Raises ConfigError `operator_unsafe` for one that others may write to, or that holds more than `most`.
         """

@@ -13,6 +13,7 @@ from bywire.ledger.retention import DAY_MS, EVIDENCE, DataKey
 from bywire.seal.dsse import unverified_statement
 
 ENDS_MAX = 100
+NAMED_MAX = 512
 
 
 class StatementRow(msgspec.Struct, frozen=True):
@@ -72,6 +73,16 @@ class SqliteDeliveries:
         """The statements of a delivery, in ledger order."""
         rows = self._reader.rows(
             "SELECT entry, kind, digest, at_ms FROM delivery_statements WHERE change_id = ? ORDER BY entry", (change,)
+        )
+        return [StatementRow(*row) for row in rows]
+
+    def named(self, digests: tuple[str, ...]) -> list[StatementRow]:
+        """The statements of all deliveries under these envelope digests, in ledger order, at most NAMED_MAX."""
+        marks = ", ".join("?" * len(digests))
+        rows = self._reader.rows(
+            f"SELECT entry, kind, digest, at_ms FROM delivery_statements WHERE digest IN ({marks})"  # noqa: S608 - marks
+            " ORDER BY entry LIMIT ?",
+            (*digests, NAMED_MAX),
         )
         return [StatementRow(*row) for row in rows]
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bywire.wiring import payload
-from bywire.wiring.pacing import TOO_MANY_CALLS
+from bywire.wiring.pacing import TOO_OFTEN
 
 HTTP_STATUS: Mapping[str, int] = {
     payload.POLICY_DENIED: 403,
@@ -29,7 +29,7 @@ _encoder = msgspec.json.Encoder()
 
 def http_status(said: Mapping[str, Any]) -> int:
     """The status of a payload: as its code says, and 429 to the one caller for whom alone the gateway is busy."""
-    too_often = any(rule["rule"] == TOO_MANY_CALLS for rule in said["rules"])
+    too_often = any(rule["rule"] in TOO_OFTEN for rule in said["rules"])
     return 429 if too_often else HTTP_STATUS[said["code"]]
 
 

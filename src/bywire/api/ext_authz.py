@@ -23,7 +23,7 @@ from bywire.api.errors import as_json, malformed, told
 from bywire.api.limits import without_port
 from bywire.api.reading import body_of, fields_of, token_of, trace_of
 from bywire.api.route_reading import Table, parameters_of, segments_of
-from bywire.api.routes import HTTP, UNMATCHED, Below, destination_of
+from bywire.api.routes import HTTP, UNMATCHED, Below, declared, destination_of
 from bywire.model.ask import Ask
 from bywire.model.gateway import Upstream
 from bywire.wiring import payload
@@ -118,8 +118,15 @@ class _Checker:
             return Ask(f"{upstream.name}.{UNMATCHED}", asked, key=draw_id(), surface="ext_authz")
         entry, in_path = found
         contract = entry.contract
+        said = declared(scope["headers"])
+        if said.dry_run:
+            raise malformed("Envoy would carry a dry run out", "ask for it at /route/NAME, or at /v1/advise")
         return Ask(
             tool=contract.name,
+            change=said.change,
+            plan=said.plan,
+            evidence=said.evidence,
+            tokens=said.tokens,
             parameters=parameters_of(entry, in_path, scope["query_string"], scope["headers"], body),
             key="" if contract.read or contract.key_template else _key(scope),
             surface="ext_authz",

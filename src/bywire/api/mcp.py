@@ -7,7 +7,7 @@ key finds its outcome.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -29,6 +29,7 @@ from bywire.wiring import payload
 from bywire.wiring.gateway import Gateway
 
 FOLLOWED_MAX = 64
+URI_CHARS_MAX = 8_192
 _ONCE = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id", b"accept", b"last-event-id")
 _ALL_CHANGES = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged"})
 
@@ -153,7 +154,6 @@ class McpEndpoint:
             token=exchange.token,
             upstream=exchange.upstream,
             version=session.version,
-            capabilities=session.capabilities,
             log_level=session.log_level,
             trace=trace_of(exchange.request),
             session=exchange.header("mcp-session-id"),
@@ -177,10 +177,9 @@ class McpEndpoint:
         if "result" not in answer:
             await exchange.reply(answer, 400)
             return
-        can = message.arguments.get("capabilities")
         version = answer["result"]["protocolVersion"]
         session_id = draw_id()
-        session = McpSession(principal, exchange.upstream, version, can if isinstance(can, dict) else {})
+        session = McpSession(principal, exchange.upstream, version)
         try:
             self._sessions.add(session_id, session)
         except OverflowError as error:
@@ -222,7 +221,7 @@ class McpEndpoint:
         asked = message.arguments.get("notifications")
         asked = asked if isinstance(asked, dict) else {}
         kinds = frozenset(name for name in _ALL_CHANGES if asked.get(name) is True)
-        uris = [uri for uri in asked.get("resourceSubscriptions") or () if isinstance(uri, str)][:FOLLOWED_MAX]
+        uris = [uri for uri in asked.get("resourceSubscriptions") or () if _may_follow(uri)][:FOLLOWED_MAX]
         followed = set()
         for uri in uris:
             subscribe = Message(jsonrpc="2.0", id=0, method="resources/subscribe", params={"uri": uri})
@@ -289,13 +288,20 @@ def _id(message: Message) -> rpc.Id:
     raise FaultError(rpc.INVALID_REQUEST, "a request has an id")
 
 
+def _may_follow(uri: Any) -> TypeGuard[str]:
+    """Whether it is kept for as long as a session or stream lasts."""
+    return isinstance(uri, str) and len(uri) <= URI_CHARS_MAX
+
+
 def _remember(session: McpSession, message: Message) -> None:
     """What a session asked for that stays: its log level, and the resources it follows."""
     params = message.arguments
     uri = params.get("uri")
     if message.method == "logging/setLevel":
         session.log_level = str(params.get("level"))
-    elif message.method == "resources/subscribe" and isinstance(uri, str) and len(session.uris) < FOLLOWED_MAX:
+    elif not _may_follow(uri):
+        return
+    elif message.method == "resources/subscribe" and len(session.uris) < FOLLOWED_MAX:
         session.uris.add(uri)
-    elif message.method == "resources/unsubscribe" and isinstance(uri, str):
+    elif message.method == "resources/unsubscribe":
         session.uris.discard(uri)

@@ -17,7 +17,6 @@ from bywire.gateway.redaction import Redactor
 from bywire.identity.session import Session
 from bywire.seal import jcs
 
-KEY_CHARS_MAX = 200
 STATE_CHARS_MAX = 1_024
 
 

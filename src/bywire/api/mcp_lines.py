@@ -32,7 +32,7 @@ class LineServer:
         self._listeners = Listeners()
         self._under_way: dict[rpc.Id, Relay] = {}
         self._streams: dict[rpc.Id, Outlet] = {}
-        self._session = McpSession("", upstream, HANDSHAKE[0], {})
+        self._session = McpSession("", upstream, HANDSHAKE[0])
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -106,7 +106,7 @@ class LineServer:
             token=self._token(),
             upstream=self._upstream,
             version=MODERN if modern else session.version,
-            capabilities=meta[rpc.META_CAPABILITIES] if modern else session.capabilities,
+            capabilities=meta[rpc.META_CAPABILITIES] if modern else {},
             log_level=level if isinstance(level, str) else "",
         )
 
@@ -143,8 +143,7 @@ class LineServer:
     def _remember(self, message: Message, result: dict[str, Any]) -> None:
         session, params = self._session, message.arguments
         if message.method == "initialize":
-            can = params.get("capabilities")
-            session.version, session.capabilities = result["protocolVersion"], can if isinstance(can, dict) else {}
+            session.version = result["protocolVersion"]
         elif message.method == "logging/setLevel":
             session.log_level = str(params.get("level"))
         elif message.method == "resources/subscribe" and isinstance(params.get("uri"), str):

@@ -19,7 +19,8 @@ from bywire.adapters.mcp_message import HANDSHAKE, MODERN, VERSIONS, Message
 from bywire.adapters.mcp_relay import LEVELS, RELAY, Relay
 from bywire.adapters.mcp_upstream import REQUESTS, SUBSCRIPTIONS, McpExecutor
 from bywire.api import mcp_answers as answers
-from bywire.api.mcp_keys import KEY_CHARS_MAX, derived_key, key_of_state, sign_state
+from bywire.api.declared import UndeclarableError, from_meta, text_of
+from bywire.api.mcp_keys import derived_key, key_of_state, sign_state
 from bywire.gateway.contract import Contract, ContractError
 from bywire.gateway.redaction import Redactor
 from bywire.model.ask import Answered, Ask
@@ -30,8 +31,6 @@ from bywire.wiring.gateway import BusyError, Gateway, refused_busy
 # How long a client that came back waits for the person, and how often it is looked.
 APPROVAL_SECONDS, LOOK_SECONDS, LOOK_SECONDS_MAX = 20.0, 0.5, 4.0
 NAME_CHARS_MAX = 95
-EVIDENCE_MAX = 256
-TOKENS_MAX = 10**9
 _TRACES = ("traceparent", "tracestate")
 
 
@@ -241,22 +240,21 @@ class McpServer:
 
     def _ask(self, caller: Caller, message: Message, tool: str, arguments: dict[str, Any]) -> Ask:
         meta = message.meta
-        tokens, evidence = meta.get("bywire/tokens", 0), meta.get("bywire/evidence", [])
-        if type(tokens) is not int or not 0 <= tokens <= TOKENS_MAX:
-            raise FaultError(rpc.INVALID_PARAMS, "bywire/tokens is a whole number")
-        if not isinstance(evidence, list) or len(evidence) > EVIDENCE_MAX or not all(_is_text(one) for one in evidence):
-            raise FaultError(rpc.INVALID_PARAMS, f"bywire/evidence lists at most {EVIDENCE_MAX} digests")
+        try:
+            said, key, trace = from_meta(meta), text_of(meta, answers.KEY), text_of(meta, "traceparent")
+        except UndeclarableError as error:
+            raise FaultError(rpc.INVALID_PARAMS, str(error)) from error
         return Ask(
             tool=tool,
             parameters=arguments,
-            key=_said(meta, answers.KEY),
-            change=_said(meta, "bywire/change"),
-            plan=_said(meta, "bywire/plan"),
-            evidence=tuple(evidence),
-            dry_run=meta.get("bywire/dry_run") is True,
+            key=key,
+            change=said.change,
+            plan=said.plan,
+            evidence=said.evidence,
+            dry_run=said.dry_run,
             surface="mcp",
-            trace=_said(meta, "traceparent") or caller.trace,
-            tokens=tokens,
+            trace=trace or caller.trace,
+            tokens=said.tokens,
         )
 
     def _keyed(self, caller: Caller, message: Message, ask: Ask, contract: Contract | None) -> Ask:
@@ -277,17 +275,6 @@ class McpServer:
 
     def _principal(self, caller: Caller) -> str:
         return self.gateway.session(caller.token).principal.id
-
-
-def _said(meta: Mapping[str, Any], name: str) -> str:
-    value = meta.get(name, "")
-    if not isinstance(value, str) or len(value) > KEY_CHARS_MAX:
-        raise FaultError(rpc.INVALID_PARAMS, f"{name} is a text of at most {KEY_CHARS_MAX} characters")
-    return value
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= KEY_CHARS_MAX
 
 
 def _elicitation(caller: Caller) -> str:

@@ -141,13 +141,12 @@ class Listeners:
 class McpSession:
     """One client of an older version: what was agreed with it, and its requests under way by their id."""
 
-    __slots__ = ("capabilities", "log_level", "principal", "streams", "under_way", "upstream", "uris", "version")
+    __slots__ = ("log_level", "principal", "streams", "under_way", "upstream", "uris", "version")
 
-    def __init__(self, principal: str, upstream: str, version: str, capabilities: dict[str, Any]) -> None:
+    def __init__(self, principal: str, upstream: str, version: str) -> None:
         self.principal = principal
         self.upstream = upstream
         self.version = version
-        self.capabilities = capabilities
         self.log_level = "debug"
         self.under_way: dict[rpc.Id, Relay] = {}
         self.uris: set[str] = set()

@@ -27,7 +27,7 @@ _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _QUERY_TOKENS = frozenset({"access_token", "token", "bearer", "authorization"})
 _QUERY_FIELDS_MAX = 64
 _AGENTS = ((b"bywire-sdk/", "sdk"), (b"bywire-hook/", "hook"))
-_OUTSIDE = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+')
+_OUTSIDE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+')
 # Of these a request has one: what reads the first and what reads the last must not differ.
 ONCE = frozenset(
     {
@@ -109,9 +109,10 @@ async def json_of(request: Request, bytes_max: int) -> bytes:
 def decoded(body: bytes, shape: type[T]) -> T:
     """One JSON document with one reading. Raises RefusedError; what it says repeats nothing of the body."""
     try:
+        value = msgspec.json.decode(body, type=shape)
+        # Only what was parsed is searched: in a text that never closes, each quote would be searched to the end.
         if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
             _check_depth(body)
-        value = msgspec.json.decode(body, type=shape)
         # msgspec keeps the last of two equal members, other readers the first.
         _STRICT.decode(body.decode("utf-8"))
     except msgspec.ValidationError as error:

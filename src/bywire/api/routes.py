@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
 from bywire.adapters.key_files import draw_id
+from bywire.api.declared import Declared, UndeclarableError, from_headers
 from bywire.api.errors import malformed, told
 from bywire.api.reading import body_of, header, token_of, trace_of
 from bywire.api.route_reading import Table, parameters_of, segments_of
@@ -63,15 +64,23 @@ def routes(gateway: Gateway) -> Sequence[BaseRoute]:
         entry, in_path = found
         body = await body_of(request, gateway.settings.limits.body_bytes)
         headers = request.scope["headers"]
+        said = declared(headers)
         ask = Ask(
             tool=entry.contract.name,
             parameters=parameters_of(entry, in_path, request.scope["query_string"], headers, body),
             key=_key(headers, derived=bool(entry.contract.key_template), read=entry.contract.read),
+            change=said.change,
+            plan=said.plan,
+            evidence=said.evidence,
+            dry_run=said.dry_run,
             surface=HTTP,
             trace=trace_of(request),
+            tokens=said.tokens,
             destination=destination_of(upstreams[name]),
         )
-        return answer(await gateway.acall(token, ask))
+        answered = await gateway.acall(token, ask)
+        tried = said.dry_run and not entry.contract.read and not answered.payload and not answered.outcome.replayed
+        return answer(answered, tried=tried)
 
     return [Below(PREFIX, routed)]
 
@@ -109,8 +118,8 @@ async def _unmatched(gateway: Gateway, token: str, name: str, request: Request, 
     return told({**said, **{key: answered.payload[key] for key in said if key.endswith(("_id", "_version"))}})
 
 
-def answer(answered: Answered) -> Response:
-    """The upstream's own answer, or the payload."""
+def answer(answered: Answered, *, tried: bool = False) -> Response:
+    """The upstream's own answer, or the payload; what was only `tried` is told so, for no upstream was asked."""
     outcome = answered.outcome
     marks = {"bywire-call-id": payload.call_id(outcome), "bywire-replayed": str(outcome.replayed).lower()}
     if outcome.decision is not None:
@@ -118,6 +127,8 @@ def answer(answered: Answered) -> Response:
     if outcome.label is not None:
         marks["bywire-trust"] = str(outcome.label["trust_level"])
     error = outcome.error or {}
+    if tried:
+        return _upstream({"json": {"dry_run": True}}, {**marks, "bywire-dry-run": "true"})
     if not answered.payload:
         return _upstream(shown(outcome.result or {}), marks)
     status = int(error.get("status", "0"))
@@ -157,6 +168,14 @@ def _upstream(result: Mapping[str, Any], marks: Mapping[str, str]) -> Response:
         int(result.get("status", 200)),
         {**headers, **marks, **_SAFE, "content-type": kind if "json" in kind else f"{kind}; charset=utf-8"},
     )
+
+
+def declared(headers: list[tuple[bytes, bytes]]) -> Declared:
+    """What a caller says beside the parameters. Raises RefusedError."""
+    try:
+        return from_headers(headers)
+    except UndeclarableError as error:
+        raise malformed(str(error), "see docs/gateway.md, Plain HTTP; or leave the header out") from error
 
 
 def _key(headers: list[tuple[bytes, bytes]], *, derived: bool, read: bool) -> str:

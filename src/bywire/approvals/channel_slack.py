@@ -139,8 +139,8 @@ def _buttons(said: Asked) -> dict[str, Any]:
 
 
 def _exactly(said: Asked) -> dict[str, Any]:
-    text = said.arguments if said.is_whole else "too long to be shown here whole: open the request"
-    element = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text or "{}"}]}
+    text = said.arguments or "too long to be shown here whole: open the request"
+    element = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
     return {"type": "rich_text", "elements": [element]}
 
 

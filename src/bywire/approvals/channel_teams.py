@@ -133,7 +133,7 @@ def _answer(said: Asked) -> str:
 
 def _exactly(said: Asked) -> dict[str, Any]:
     """A text run is shown as it is: it knows no Markdown."""
-    text = said.arguments if said.is_whole else "too long to be shown here whole: open the request"
+    text = said.arguments or "too long to be shown here whole: open the request"
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text or "{}", "fontType": "Monospace"}]}
 
 

@@ -4,6 +4,7 @@ Escaping is the renderer's: a page, Slack and Teams each have their own. What no
 looks like other text, so that controls, invisible characters and reversed writing are spelled out here.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ ARGUMENTS_CHARS_MAX = 2_400
 LINE_CHARS_MAX = 200
 LINES_MAX = 8
 _KEPT = "\n\t"
+_PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$-]{0,127}")
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 # Blank to the eye, and no category above: Hangul fillers, Braille blank, variation selectors, combining joiner.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f") | {
@@ -26,7 +28,7 @@ _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f") | {
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What is told of one request. `arguments` is empty when they are too long to be shown whole (`is_whole`)."""
+    """What is told of one request. `arguments` are empty when they are too long; `is_whole`: all of them are shown."""
 
     id: str
     digest: str
@@ -51,15 +53,21 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def asked(packet: Packet, *, url: str, owner: str, may_answer: bool, display: Callable[[Any], Any]) -> Asked:
-    """What a chat is told. `display` masks what is sensitive. What agents wrote is left to the page."""
-    arguments = visible(jcs.canonical(display(packet.action.get("parameters", {}))).decode())
-    whole = len(arguments) <= ARGUMENTS_CHARS_MAX
+    """What a chat is told. `display` masks what is sensitive. What agents wrote is left to the page.
+
+    Nobody approves what is hidden from him: where an argument is masked for the chat, the page alone takes a verdict.
+    """
+    parameters = packet.action.get("parameters", {})
+    shown = display(parameters)
+    arguments = visible(jcs.canonical(shown).decode())
+    fits = len(arguments) <= ARGUMENTS_CHARS_MAX
+    whole = fits and shown == parameters
     return Asked(
         id=packet.id,
         digest=packet.digest,
         url=url,
         tool=line(str(packet.action.get("tool", ""))),
-        arguments=arguments if whole else "",
+        arguments=arguments if fits else "",
         is_whole=whole,
         service=line(packet.service),
         environment=line(packet.environment),
@@ -93,8 +101,13 @@ def pretty(packet: Packet) -> str:
     """The exact arguments, one a line, for a page; nothing is cut."""
     parameters = packet.action.get("parameters", {})
     return "\n".join(
-        f"{visible(name)}: {visible(jcs.canonical(parameters[name]).decode())}" for name in sorted(parameters)
+        f"{_named(name)}: {visible(jcs.canonical(parameters[name]).decode())}" for name in sorted(parameters)
     )
+
+
+def _named(name: str) -> str:
+    """A parameter's name; one that could be taken for more than a name is spelled as JSON, on one line."""
+    return name if _PLAIN_NAME.fullmatch(name) else visible(jcs.canonical(name).decode())
 
 
 def proposal(packet: Packet) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import msgspec
@@ -24,13 +24,15 @@ from bywire.config.reading import Node
 from bywire.model.connected import PRODUCTION
 from bywire.model.gateway import Upstream
 from bywire.policy.shadow import Shadow
-from bywire.wiring.drafting import Drafting, try_unreviewed
+from bywire.wiring.drafting import Drafting, try_drafts
 from bywire.wiring.drafting import connect as draft_connection
 from bywire.wiring.drifting import compare
 from bywire.wiring.packs import pack, packs
 from bywire.wiring.workspace import Workspace
 
 LISTED_MAX = 40
+# (shadow, ledger index) of each rule that was put on trial.
+Trials: TypeAlias = tuple[tuple[Shadow, int], ...]
 _STYLE = {KNOWN: "green", KEPT: "dim", DRAFTED: "yellow", QUARANTINED: "bold red", REFUSED: "red", CHANGED: "bold red"}
 
 
@@ -44,7 +46,7 @@ _STYLE = {KNOWN: "green", KEPT: "dim", DRAFTED: "yellow", QUARANTINED: "bold red
 @click.option("--environment", default="", type=click.Choice(("", *ENVIRONMENTS)), help="Where it acts.")
 @click.option("--credential", default="", metavar="NAME", help="One of `credentials` of gateway.yaml.")
 @click.option(
-    "--as", "person", default="", metavar="PERSON", help="Try unreviewed tools for a week: signed, in shadow."
+    "--as", "person", default="", metavar="PERSON", help="Try what was drafted for a week: signed, in shadow."
 )
 @click.option(
     "--set", "variables", multiple=True, metavar="NAME=VALUE", help="A variable for COMMAND, which gets few of ours."
@@ -94,16 +96,16 @@ def connect(
             show(compare(opened, wanted, chosen), as_json=as_json)
             return
         found = draft_connection(opened, wanted, chosen)
-        tried, entry = (None, -1)
+        tried: Trials = ()
         if person and found.place[1] != PRODUCTION:
-            tried, entry = try_unreviewed(opened, found, person, signs(opened, key))
-        following = next_steps(opened, found)
+            tried = try_drafts(opened, found, person, signs(opened, key))
+        following = next_steps(opened, found, person)
     if as_json:
-        print_json(_plain(found, tried, entry, following))
+        print_json(_plain(found, tried, following))
         return
     _print(found)
     if person:
-        _print_shadow(found, tried, entry)
+        _print_shadow(found, tried)
     for line in following:
         console().print(f"  next  [cyan]{literal(line)}[/]")
 
@@ -132,18 +134,25 @@ def _variables(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def next_steps(opened: Workspace, found: Drafting) -> list[str]:
-    """What to do now, as commands and lines to copy."""
+def next_steps(opened: Workspace, found: Drafting, person: str = "") -> list[str]:
+    """What to do now, as commands and lines to copy. Whose word tries drafts is better no owner of who calls them."""
     operator_dir, name = opened.directory.path, found.upstream
     steps = [f"look at {operator_dir}/contracts/{name}.yaml, and set `reviewed: true` for what you have looked at"]
     tools = " ".join(f"--tool {tool}" for tool in found.tools[:LISTED_MAX])
     more = f" ... ({len(found.tools) - LISTED_MAX} more)" if len(found.tools) > LISTED_MAX else ""
     people = [one.id.removeprefix("person:") for one in opened.operator.people]
-    owner = people[0] if people else "PERSON"
+    others = [one for one in people if one != person.removeprefix("person:")]
+    owner = (others or people or ["PERSON"])[0]
     steps.append(
         f"bywire agents register AGENT --owner {owner} --pattern constrained-executor "
         f"--environment {found.place[1]} {tools}{more}"
     )
+    if person and found.place[1] != PRODUCTION:
+        trial = "--as {} --days 7 --service {} --environment {}".format(person.removeprefix("person:"), *found.place)
+        steps.append(
+            "calls after an answer of an unreviewed tool still wait for a person; to try these too: "
+            f"bywire policy shadow begin contract.tainted {trial} --reason TEXT"
+        )
     if found.kind == HOST:
         return [*steps, f"bywire hook install {name} --as AGENT"]
     steps.append("bywire serve")
@@ -174,7 +183,7 @@ def _list_packs(*, as_json: bool) -> None:
         console().print(f"{one.name:<13} {one.kind.kind:<5} {len(one.tools):>4} tools  {literal(one.kind.says)}")
 
 
-def _plain(found: Drafting, tried: Shadow | None, entry: int, following: list[str]) -> dict[str, Any]:
+def _plain(found: Drafting, tried: Trials, following: list[str]) -> dict[str, Any]:
     return {
         "upstream": found.upstream,
         "kind": found.kind,
@@ -194,7 +203,7 @@ def _plain(found: Drafting, tried: Shadow | None, entry: int, following: list[st
             }
             for one in found.drafts
         ],
-        "shadow": {"rule": tried.rule, "expires_at_ms": tried.expires_at_ms, "entry": entry} if tried else None,
+        "shadows": [{"rule": one.rule, "expires_at_ms": one.expires_at_ms, "entry": entry} for one, entry in tried],
         "next": following,
     }
 
@@ -228,13 +237,14 @@ def _said(one: Draft) -> str:
     return "; ".join(parts)
 
 
-def _print_shadow(found: Drafting, tried: Shadow | None, entry: int) -> None:
+def _print_shadow(found: Drafting, tried: Trials) -> None:
     if found.place[1] == PRODUCTION:
         console().print("  nothing is tried in production: unreviewed tools stay denied there")
-    elif tried is None:
+    elif not tried:
         console().print("  unreviewed tools are tried there already: bywire policy shadow list")
     else:
+        (first, entry), rules = tried[0], ", ".join(one.rule for one, _ in tried)
         console().print(
-            f"[yellow]shadowed[/]   contract.unreviewed until {moment(tried.expires_at_ms)}, ledger entry #{entry}; "
-            f"owner {literal(tried.owner)}"
+            f"[yellow]shadowed[/]   {rules} until {moment(first.expires_at_ms)}, from ledger entry #{entry} on; "
+            f"owner {literal(first.owner)}, whose own agents still wait for a person"
         )

@@ -1,4 +1,4 @@
-"""`bywire costs`: what agents and teams spent, and how much of each budget today has used."""
+"""`bywire costs`: what agents and teams spent, and how much of each budget is used now."""
 
 import re
 from typing import Any
@@ -11,9 +11,13 @@ from bywire.cli.main import Place
 from bywire.cli.output import console, literal, print_json
 from bywire.cli.workspace import workspace
 from bywire.gateway.inputs import DAY_MS
-from bywire.wiring.chargeback import Bill, BudgetUse, bill, totals, whole
+from bywire.model.windows import DAY, HOUR, MINUTE, SECOND
+from bywire.wiring.budget_use import GATEWAY, BudgetUse
+from bywire.wiring.chargeback import Bill, bill, totals, whole
 
 DAYS_MAX = 366
+_WHEN = {DAY: "today", HOUR: "this hour", MINUTE: "in the last minute", SECOND: "in the last second"}
+_UNTIL = {DAY: "the next day (UTC)", HOUR: "the next hour", MINUTE: "a minute", SECOND: "a second"}
 _SINCE = re.compile(r"([1-9][0-9]{0,2})d")
 
 
@@ -62,13 +66,15 @@ def _charge(charge: Charge) -> dict[str, Any]:
 
 
 def _budget(item: BudgetUse) -> dict[str, Any]:
-    budget = item.budget
+    budget = item.limit
     return {
         "scope": budget.scope,
         "unit": budget.unit,
-        "per_day": whole(budget.per_day),
-        "used_today": whole(item.used),
-        "left": whole(max(0, budget.per_day - item.used)),
+        "period": budget.period,
+        "limit": whole(budget.limit),
+        "used": whole(item.used),
+        "left": whole(item.left),
+        "set_in": budget.set_in,
     }
 
 
@@ -83,10 +89,15 @@ def _print(found: Bill, days: int) -> None:
     for item in map(_budget, found.budgets):
         full = item["left"] == 0
         style = "bold red" if full else "default"
-        said = f"{item['used_today']} of {item['per_day']} {item['unit']} used today"
-        out.print(f"[{style}]budget[/]  {literal(item['scope'])}: {said}")
+        said = f"{item['used']} of {item['limit']} {item['unit']} used {_WHEN[item['period']]}"
+        out.print(f"[{style}]budget[/]  {literal(_where(item['scope']))}: {said}")
         if full:
-            out.print("  next  [cyan]wait for the next day (UTC), or raise it in gateway.yaml[/]")
+            place = "gateway.yaml" if item["set_in"] == GATEWAY else "the agent's policy"
+            out.print(f"  next  [cyan]wait for {_UNTIL[item['period']]}, or raise it in {place}[/]")
+
+
+def _where(scope: str) -> str:
+    return scope.replace("|tool:", " with ").replace("|environment:", " in ")
 
 
 def _s(count: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 import msgspec
 
+from bywire.adapters.bundle_key import bundle_key
 from bywire.adapters.yaml_file import read_bytes
 from bywire.cli.approvals import as_json_option
 from bywire.cli.main import Place
@@ -15,6 +16,7 @@ from bywire.identity.tokens import jwks as key_set
 from bywire.identity.trust import TrustedKey
 from bywire.model.errors import ConfigError
 from bywire.model.principal import KeyRole
+from bywire.seal.es256 import ALGORITHM
 from bywire.wiring.key_changes import (
     KeyChanged,
     default_principal,
@@ -25,12 +27,14 @@ from bywire.wiring.key_changes import (
 )
 
 WORKSPACE = "workspace"
+# As deploy/opa.yaml names it.
+OPA_KEY = "bywire"
 PUBLIC_KEY_BYTES_MAX = 16_384
 
 
 @click.group()
 def keys() -> None:
-    """Keys: list, jwks, rotate, revoke, trust."""
+    """Keys: list, jwks, opa, rotate, revoke, trust."""
 
 
 @keys.command("list")
@@ -57,6 +61,20 @@ def jwks(place: Place) -> None:
     """The public token keys as a JSON Web Key Set (RFC 7517), for whoever else verifies our tokens."""
     with workspace(place) as opened:
         print_json(key_set(opened.trust))
+
+
+@keys.command()
+@as_json_option
+@click.pass_obj
+def opa(place: Place, *, as_json: bool) -> None:
+    """What an Open Policy Agent verifies our policy bundles with: the `keys` of its configuration."""
+    with workspace(place) as opened:
+        key = bundle_key(opened.directory)
+    if as_json:
+        print_json({"keys": {OPA_KEY: {"algorithm": ALGORITHM, "key": key.public_pem}}})
+        return
+    lines = "".join(f"      {line}\n" for line in key.public_pem.splitlines())
+    click.echo(f"keys:\n  {OPA_KEY}:\n    algorithm: {ALGORITHM}\n    key: |\n{lines}", nl=False)
 
 
 @keys.command()

@@ -1,4 +1,4 @@
-"""`bywire policy compile`: agent policies in YAML become Rego in the operator's copy, ready to be signed."""
+"""`bywire policy compile`: agent policies in YAML or JSON become Rego in the operator's copy, ready to be signed."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from bywire.wiring.policy_compiling import Compiled, compile_policies
 @as_json_option
 @click.pass_obj
 def compile_(place: Place, out: Path | None, *, as_json: bool) -> None:
-    """Compile agent-policies/*.yaml of the operator directory to Rego, with tests, and check the whole.
+    """Compile agent-policies/ (YAML or JSON) of the operator directory to Rego, with tests, and check the whole.
 
-    Nothing is written unless the policy is fit to decide. What was compiled earlier and lost its YAML is removed.
+    Nothing is written unless the policy is fit to decide. What was compiled earlier and lost its file is removed.
     """
     with workspace(place) as opened:
         opened.bundle()

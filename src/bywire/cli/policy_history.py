@@ -95,7 +95,8 @@ def _print_report(found: ShadowReport, since: str) -> None:
     _print_bars("rule", {item.rule: item.count for item in found.rules})
     _print_bars("agent", found.agents)
     for item in found.suggestions[:GROUPS_SHOWN_MAX]:
-        out.print(f"suggests   [bold]{literal(item.rule)}[/], {literal(f'{item.principal} {item.tool}')}")
+        about = f"{item.principal} {item.tool}: {item.subject}"
+        out.print(f"suggests   [bold]{literal(item.rule)}[/], {literal(about)}")
         out.print(f"           {literal(_suggested(item))}")
 
 

@@ -1,4 +1,4 @@
-"""agent-policies/*.yaml: what one agent may do, within which bounds (seed 003). Read here, compiled to Rego elsewhere.
+"""agent-policies/: what one agent may do, within which bounds (seed 003). Read here, compiled to Rego elsewhere.
 
 A list of actions; what is not listed is denied to the agent. Every value is checked by kind and size, every name is
 ASCII in one spelling, and what could never match is refused or warned of: a policy that means less than it says is how
@@ -13,8 +13,9 @@ from bywire.config.reading import Node, read_optional
 from bywire.policy.agent_bounds import OPEN_CONNECTION, ActionBounds, AgentBounds
 
 DIRECTORY = "agent-policies"
-SUFFIXES = (".yaml", ".yml")
-FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.ya?ml"
+JSON_SUFFIX = ".json"
+SUFFIXES = (".yaml", ".yml", JSON_SUFFIX)
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(?:ya?ml|json)"
 BYTES_MAX = 65_536
 FILES_MAX = 500
 ACTIONS_MAX = 64

@@ -16,14 +16,18 @@ from bywire.config.operator_config import ENVIRONMENTS
 from bywire.config.reading import Node, read_optional
 from bywire.policy.agent_bounds import ActionBounds
 from bywire.policy.condition_text import ConditionError, parse_condition
-from bywire.policy.conditions import TEXT_CHARS_MAX, Always, Condition, witness
+from bywire.policy.conditions import NAMES, TEXT_CHARS_MAX, Always, Condition, literals_of, witness
 
 TOOL = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}"
 REPLICAS_MAX = 1_000_000
 AMOUNT_MAX = 10**12
+SHOWN_CHARS = 19
+_DENY, _APPROVAL = "deny", "approval"
+_BEYOND = ("allowed_images", "max_replicas", "max_amount")
+_BARE_DIGEST = re.compile(r"sha256:[0-9a-f]*")
 _KEYS = (
     "name", "allowed_environments", "approval_needed", "allowed_images", "max_replicas", "max_amount", "currency",
-    "parameters", "allowed_commands", "egress", "budgets", "rate",
+    "otherwise", "parameters", "allowed_commands", "egress", "budgets", "rate",
 )  # fmt: skip
 
 
@@ -42,10 +46,17 @@ def read_action(node: Node, warnings: list[str]) -> ActionBounds:
     amount, currency = read("max_amount", _amount), read("currency", _currency, "")
     if amount is not None and not currency:
         warnings.append(f"{name}: max_amount has no currency, so {amount} of any currency pass")
+    approval = read("approval_needed", _condition, Always(value=False))
+    for literal in literals_of(approval, NAMES["images"]):
+        if isinstance(literal, str) and _BARE_DIGEST.fullmatch(literal):
+            whole = f"an image is named whole, such as registry.example/app@{literal[:SHOWN_CHARS]}..."
+            warnings.append(f"{name}: approval_needed never finds {literal[:SHOWN_CHARS]}... in images: {whole}")
+    if "otherwise" in fields and not fields.keys() & {*_BEYOND}:
+        raise fields["otherwise"].refuse("there is nothing beyond which it says what happens", _write_one_of(_BEYOND))
     return ActionBounds(
         name=name,
         environments=read("allowed_environments", _environments),
-        approval=read("approval_needed", _condition, Always(value=False)),
+        approval=approval,
         images=images,
         replicas=read("max_replicas", lambda item: item.integer(0, REPLICAS_MAX)),
         amount=amount,
@@ -54,7 +65,12 @@ def read_action(node: Node, warnings: list[str]) -> ActionBounds:
         commands=read("allowed_commands", read_commands),
         egress=read("egress", read_egress),
         budgets=(*read("budgets", read_budgets, ()), *read("rate", read_rate, ())),
+        asks_beyond=read("otherwise", lambda item: item.choice((_DENY, _APPROVAL)), _DENY) == _APPROVAL,
     )
+
+
+def _write_one_of(keys: tuple[str, ...]) -> str:
+    return f"write {', '.join(keys[:-1])} or {keys[-1]}, or leave it out"
 
 
 def _environments(node: Node) -> tuple[str, ...]:

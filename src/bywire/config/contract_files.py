@@ -9,14 +9,19 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+import msgspec
+
+from bywire.config.contract_path import read_parameter
 from bywire.config.contract_request import read_request
 from bywire.config.contract_schema import problem_of
+from bywire.config.contract_verify import read_verification
+from bywire.config.contract_window import read_window
 from bywire.config.operator_config import ENVIRONMENTS
 from bywire.config.reading import Node, read_optional
 from bywire.config.tool_names import UPSTREAM
 from bywire.gateway.connected import MEANINGS
 from bywire.gateway.contract import Contract, Idempotency, Reversibility, placeholders
-from bywire.model.connected import PRODUCTION, THOUSANDTHS, CostRule, Place
+from bywire.model.connected import PRODUCTION, THOUSANDTHS, CostRule, Parameter, Place
 
 DIRECTORY, SUFFIX = "contracts", ".yaml"
 BYTES_MAX = 1_048_576
@@ -45,7 +50,6 @@ VALUES_MAX = 64
 DESCRIPTION_MAX = 8_192
 SERVICE = r"[a-z0-9][a-z0-9._-]{0,62}"
 _TOOL = r"[A-Za-z0-9_./-]{1,95}"
-_PARAMETER = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 _UNIT = r"[a-z][a-z0-9_]{0,31}"
 _PROGRAM = r"[A-Za-z0-9_./+-]{1,128}"
 _DEFINITION = r"sha256:[0-9a-f]{64}"
@@ -53,10 +57,10 @@ _TEMPLATE = r"(?:[A-Za-z0-9:_/.-]|\{[A-Za-z_][A-Za-z0-9_.-]{0,63}\}){1,256}"
 _KEYS = (
     "name", "category", "risk", "reviewed", "definition", "description", "schema", "idempotency",
     "idempotency_key_from", "undo", "environment_from", "meaning", "cost", "commands", "request", "rate_per_hour",
-    "deadline_seconds", "trusted_output",
+    "deadline_seconds", "trusted_output", "window", "evidence", "verify",
 )  # fmt: skip
 # What a contract reads from the parameters: then there may be no parameter that it does not know.
-_READ_FROM = ("environment_from", "meaning", "cost", "commands")
+_READ_FROM = ("environment_from", "meaning", "cost", "commands", "window", "verify")
 _UNDO = {
     Reversibility.REVERSIBLE: "call it again with the earlier values",
     Reversibility.COMPENSATABLE: "a second call that makes up for it",
@@ -82,11 +86,17 @@ def parse(value: Any, source: str, *, upstream: str) -> tuple[Contract, ...]:
     service = read_optional(fields, "service", lambda item: item.text("a service", pattern=SERVICE), "")
     environment = read_optional(fields, "environment", lambda item: item.choice(ENVIRONMENTS), PRODUCTION)
     found: dict[str, Contract] = {}
+    verified: dict[str, Node] = {}
     for item in fields["tools"].items("tools", least=0, most=TOOLS_MAX):
         contract = _contract(item, upstream, Place(service, environment))
         if contract.name in found:
             raise item.refuse(f"{contract.name} is listed twice", "keep one of them")
         found[contract.name] = contract
+        # It may name a read that stands below it.
+        verified |= {contract.name: item.at("verify", item.value["verify"])} if "verify" in item.value else {}
+    for name, node in verified.items():
+        verification, expected = read_verification(node, found[name], found)
+        found[name] = msgspec.structs.replace(found[name], verification=verification, postconditions=expected)
     return tuple(found.values())
 
 
@@ -96,8 +106,6 @@ def _contract(node: Node, upstream: str, here: Place) -> Contract:
     schema = _schema(fields["schema"])
     if any(word in fields for word in _READ_FROM):
         schema = _closed(fields["schema"], schema)
-    properties = schema.get("properties")
-    known = frozenset(properties) if isinstance(properties, dict) else frozenset()
     read = category == "read"
     for limit in ("rate_per_hour", "cost"):
         if read and limit in fields:
@@ -126,11 +134,13 @@ def _contract(node: Node, upstream: str, here: Place) -> Contract:
         reviewed=read_optional(fields, "reviewed", Node.boolean, absent=False),
         definition=read_optional(fields, "definition", _definition, ""),
         description=read_optional(fields, "description", _description, ""),
-        place=read_optional(fields, "environment_from", lambda item: _place(item, known, here), here),
-        meaning=read_optional(fields, "meaning", lambda item: _meaning(item, known), {}),
-        cost=read_optional(fields, "cost", lambda item: _costs(item, known), ()),
+        place=read_optional(fields, "environment_from", lambda item: _place(item, schema, here), here),
+        meaning=read_optional(fields, "meaning", lambda item: _meaning(item, schema), {}),
+        cost=read_optional(fields, "cost", lambda item: _costs(item, schema), ()),
+        evidence=read_optional(fields, "evidence", lambda item: _evidence(item, read=read), absent=False),
         commands=read_optional(fields, "commands", lambda item: _commands(item, fields), ()),
         request=read_optional(fields, "request", lambda item: read_request(item, schema), None),
+        window=read_optional(fields, "window", lambda item: read_window(item, schema), None),
     )
 
 
@@ -147,8 +157,11 @@ def _closed(node: Node, schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("additionalProperties", False) is not False or "patternProperties" in schema:
         raise node.refuse(
             "other parameters than the declared ones could mean the same, and nothing here would read them",
-            "write 'additionalProperties: false', or take out environment_from, meaning, cost and commands",
+            "write 'additionalProperties: false', or take out what reads from the parameters",
         )
+    if "$ref" in schema:
+        # Some drafts pass over what stands beside a reference.
+        raise node.refuse("what it refers to may take other parameters", "write the properties out, without '$ref'")
     return {**schema, "additionalProperties": False}
 
 
@@ -180,13 +193,7 @@ def _template(node: Node, schema: Mapping[str, Any]) -> str:
     return template
 
 
-def _parameter(node: Node, known: frozenset[str]) -> str:
-    name = node.text("the name of a parameter", pattern=_PARAMETER)
-    # Of a parameter that the schema does not know, every call would mean nothing.
-    return name if name in known else node.choice(sorted(known))
-
-
-def _place(node: Node, known: frozenset[str], here: Place) -> Place:
+def _place(node: Node, schema: Mapping[str, Any], here: Place) -> Place:
     fields = node.fields(("parameter", "values"), required=("parameter", "values"))
     given = fields["values"].value
     if not isinstance(given, dict) or len(given) > VALUES_MAX:
@@ -195,18 +202,22 @@ def _place(node: Node, known: frozenset[str], here: Place) -> Place:
         fields["values"].at("a value", name).text("a value"): fields["values"].at(name, item).choice(ENVIRONMENTS)
         for name, item in given.items()
     }
-    return Place(here.service, here.environment, _parameter(fields["parameter"], known), values)
+    return Place(here.service, here.environment, read_parameter(fields["parameter"], schema), values)
 
 
-def _meaning(node: Node, known: frozenset[str]) -> dict[str, str]:
-    return {word: _parameter(item, known) for word, item in node.fields(MEANINGS).items()}
+def _meaning(node: Node, schema: Mapping[str, Any]) -> dict[str, Parameter]:
+    found = {word: read_parameter(item, schema) for word, item in node.fields(MEANINGS).items()}
+    for whole in found.values():
+        if any(whole == part[: len(whole)] for part in found.values() if part != whole):
+            raise node.refuse(f"{'.'.join(whole)} is named as a whole and in its part", "keep one of them")
+    return found
 
 
-def _costs(node: Node, known: frozenset[str]) -> tuple[CostRule, ...]:
-    return tuple(_cost(item, known) for item in node.items("costs", least=0, most=COSTS_MAX))
+def _costs(node: Node, schema: Mapping[str, Any]) -> tuple[CostRule, ...]:
+    return tuple(_cost(item, schema) for item in node.items("costs", least=0, most=COSTS_MAX))
 
 
-def _cost(node: Node, known: frozenset[str]) -> CostRule:
+def _cost(node: Node, schema: Mapping[str, Any]) -> CostRule:
     fields = node.fields(("unit", "parameter", "factor"), required=("unit", "factor"))
     # A negative factor would hand budget back.
     factor = Decimal(repr(fields["factor"].number(0, FACTOR_MAX, open_ends=False)))
@@ -216,8 +227,14 @@ def _cost(node: Node, known: frozenset[str]) -> CostRule:
     return CostRule(
         unit=unit,
         factor=int((factor * THOUSANDTHS).to_integral_value(ROUND_CEILING)),
-        parameter=read_optional(fields, "parameter", lambda item: _parameter(item, known), ""),
+        parameter=read_optional(fields, "parameter", lambda item: read_parameter(item, schema), ()),
     )
+
+
+def _evidence(node: Node, *, read: bool) -> bool:
+    if read:
+        raise node.refuse("a read rests on no evidence", "remove evidence, or name another category")
+    return node.choice(("required",)) == "required"
 
 
 def _commands(node: Node, contract: Mapping[str, Node]) -> tuple[str, ...]:

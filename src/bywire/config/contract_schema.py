@@ -42,6 +42,17 @@ def problem_of(schema: Any) -> str:
     return ""
 
 
+def referred(root: Any, pointer: str) -> Any:
+    """What a reference of a schema leads to (RFC 6901, as a fragment of `root`); None when there is nothing."""
+    found = root
+    for part in pointer.removeprefix("#/").split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or name not in found:
+            return None
+        found = found[name]
+    return found
+
+
 class _Expansion:
     """How large a schema is once every reference is written out."""
 
@@ -83,10 +94,7 @@ class _Expansion:
         return self._sizes[pointer]
 
     def _at(self, pointer: str) -> Any:
-        found: Any = self._root
-        for part in pointer.removeprefix("#/").split("/"):
-            name = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, dict) or name not in found:
-                raise _RefusedError(f"{pointer[:100]} names nothing in this schema")
-            found = found[name]
+        found = referred(self._root, pointer)
+        if found is None:
+            raise _RefusedError(f"{pointer[:100]} names nothing in this schema")
         return found

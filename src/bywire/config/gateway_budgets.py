@@ -1,4 +1,4 @@
-"""`budgets`, `teams` and `calls` of gateway.yaml: what may be spent, by whom together, and how often may be asked."""
+"""`budgets`, `teams`, `calls` and `refusals` of gateway.yaml: who may spend what, and ask how often."""
 
 from decimal import ROUND_FLOOR, Decimal
 
@@ -60,7 +60,7 @@ def _thousandths(node: Node, *, whole: bool) -> int:
 
 
 def read_calls(node: Node) -> tuple[CallRate, ...]:
-    """`[{scope, per_second, per_minute}]`: how often may be asked. Raises FieldError naming the first fault."""
+    """`[{scope, per_second, per_minute}]`: how often may be asked, or in vain. FieldError for the first fault."""
     found: dict[tuple[str, str], CallRate] = {}
     for item in node.items("rates", least=0, most=RATES_MAX):
         fields = item.fields(("scope", *_SHORT), required=("scope",))

@@ -18,8 +18,8 @@ from bywire.config.gateway_issuers import read_api_keys, read_issuers
 from bywire.config.gateway_telemetry import read_telemetry
 from bywire.config.gateway_upstreams import read_upstreams
 from bywire.config.reading import Node, read_optional
-from bywire.model.gateway import GatewayConfig, Listen, ServeLimits
-from bywire.model.gateway_budgets import Budget, Budgets, WindowBudget
+from bywire.model.gateway import BundlesSettings, GatewayConfig, Listen, ServeLimits
+from bywire.model.gateway_budgets import REFUSALS, Budget, Budgets, WindowBudget
 from bywire.model.gateway_channels import Channels
 from bywire.model.gateway_egress import EgressLimits
 from bywire.model.gateway_inspection import InspectionSettings
@@ -30,7 +30,8 @@ FILE_NAME = "gateway.yaml"
 HOSTS_MAX = 32
 KEYS = (
     "version", "listen", "public_url", "hosts", "limits", "upstreams", "credentials", "issuers", "api_keys", "egress",
-    "egress_limits", "inspection", "budgets", "teams", "calls", "telemetry", "channels",
+    "egress_limits", "inspection", "budgets", "teams", "calls", "refusals", "telemetry", "channels",
+    "bundles",
 )  # fmt: skip
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}"
 _AUTHORITY = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?"
@@ -74,8 +75,10 @@ def parse(value: Any, source: str) -> GatewayConfig:
             teams=read_optional(fields, "teams", read_teams, {}),
         ),
         calls=read_optional(fields, "calls", read_calls, ()),
+        refusals=read_optional(fields, "refusals", read_calls, REFUSALS),
         telemetry=read_optional(fields, "telemetry", read_telemetry, TelemetrySettings()),
         channels=read_optional(fields, "channels", read_channels, Channels()),
+        bundles=read_optional(fields, "bundles", _bundles, BundlesSettings()),
     )
     _check_credentials(fields, found)
     return found
@@ -114,6 +117,11 @@ def _public_url(node: Node) -> str:
 def _hosts(node: Node) -> tuple[str, ...]:
     names = node.items("host names", least=0, most=HOSTS_MAX, distinct=True)
     return tuple(item.text("a host name, with its port if it has one", pattern=_AUTHORITY).lower() for item in names)
+
+
+def _bundles(node: Node) -> BundlesSettings:
+    fields = node.fields(("token_file",), required=("token_file",))
+    return BundlesSettings(fields["token_file"].text("an absolute path", pattern=r"/[^\x00-\x1f]*", most=512))
 
 
 def _limits(node: Node) -> ServeLimits:

@@ -109,12 +109,21 @@ def cut_to(entry: Mapping[str, Any], wide: Any) -> tuple[dict[str, Any], tuple[s
 
 
 def consulted(entry: Mapping[str, Any]) -> frozenset[str]:
-    """The parameters that a contract reads: where the call acts, what it means and costs, what makes it the same."""
+    """The parameters that a contract reads: where a call acts, what it means, costs, asks, what makes it the same."""
     named = [str(entry.get("environment_from", {}).get("parameter", ""))]
     named += [str(name) for name in entry.get("meaning", {}).values()]
     named += [str(rule.get("parameter", "")) for rule in entry.get("cost", ())]
+    named += _verified(entry.get("verify", {}))
     named += placeholders(str(entry.get("idempotency_key_from", "")))
-    return frozenset(name.partition(".")[0] for name in named if name)
+    named += [str(entry.get("window", {}).get(end, "")) for end in ("from", "to")]
+    return frozenset(part for name in named if name for part in (name, name.partition(".")[0]))
+
+
+def _verified(verify: Mapping[str, Any]) -> list[str]:
+    """The parameters that a contract's verification asks with, and compares with."""
+    compared = [operand for one in verify.get("expect", {}).values() for operand in one.values()]
+    operands = (*verify.get("parameters", {}).values(), *(one for one in compared if isinstance(one, dict)))
+    return [str(one.get("parameter", "")) for one in operands]
 
 
 def _object_misfits(narrow: Mapping[str, Any], wide: Mapping[str, Any], where: str, depth: int) -> Iterator[Misfit]:

@@ -20,6 +20,7 @@ from bywire.gateway.contract import Catalogue, Contract, ContractError, check_na
 from bywire.gateway.inspection import inspect
 from bywire.gateway.ports import Clock, DefinedExecutor, Executor, NamedState, Sessions, StateSnapshot
 from bywire.gateway.redaction import Redactor
+from bywire.gateway.time_window import check_window
 from bywire.model.action import ActionRequest, CanonicalAction
 from bywire.model.connected import Cost
 from bywire.model.decision import Sanitized
@@ -96,10 +97,13 @@ class Entrance:
 
         `advice` is never carried out, so it needs no idempotency key.
         """
-        session_id = self._sessions.session_of(token, self._clock.now_ms())
+        return self.within(self._sessions.session_of(token, self._clock.now_ms()), request, advice=advice)
+
+    def within(self, session_id: str, request: ActionRequest, *, advice: bool = False) -> Asked:
+        """As `ask`, for a session that is known already."""
         contract = self.catalogue.find(request.tool)
         self._check_request(request)
-        request = msgspec.structs.replace(request, parameters=self.catalogue.check(contract, request.parameters))
+        request = msgspec.structs.replace(request, parameters=self._checked(contract, request.parameters))
         self._check_place(contract, request)
         request = self._keyed(contract, request, needed=not advice)
         return self._asked(request, contract, self._state.snapshot(session_id, request.service))
@@ -111,7 +115,7 @@ class Entrance:
 
     def replaced(self, asked: Asked, values: Mapping[str, Any]) -> Asked:
         """The same call with other parameters: a new action, which is decided anew (RULES 6)."""
-        merged = self.catalogue.check(asked.contract, {**asked.request.parameters, **values})
+        merged = self._checked(asked.contract, {**asked.request.parameters, **values})
         request = msgspec.structs.replace(asked.request, parameters=merged)
         self._check_place(asked.contract, request)
         again = self._asked(request, asked.contract, asked.snapshot)
@@ -154,6 +158,13 @@ class Entrance:
             raise EvidenceError(
                 "the request changed while it was decided", code="action_changed", next_step="call again"
             )
+
+    def _checked(self, contract: Contract | None, values: dict[str, Any]) -> dict[str, Any]:
+        """The parameters, copied, of which the contract has nothing to refuse."""
+        found = self.catalogue.check(contract, values)
+        if contract is not None and contract.window is not None:
+            check_window(contract.window, found, self._clock.now_ms())
+        return found
 
     def _asked(self, request: ActionRequest, contract: Contract | None, snapshot: StateSnapshot) -> Asked:
         principal = snapshot.session.principal

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from bywire.model.connected import Parameter, value_at
+
 
 class Comparison(StrEnum):
     """How the observed value must compare."""
@@ -24,7 +26,7 @@ class Condition(msgspec.Struct, frozen=True):
     name: str
     observed: str
     test: Comparison
-    parameter: str = ""
+    parameter: Parameter = ()
     value: Any = None
 
 
@@ -39,7 +41,7 @@ def _holds(condition: Condition, parameters: dict[str, Any], target: dict[str, A
     seen = target[condition.observed]
     if condition.test is Comparison.PRESENT:
         return bool(seen)
-    wanted = parameters.get(condition.parameter) if condition.parameter else condition.value
+    wanted = value_at(parameters, condition.parameter) if condition.parameter else condition.value
     if condition.test is Comparison.EQUALS:
         return wanted is not None and type(seen) is type(wanted) and bool(seen == wanted)
     return type(seen) is int and type(wanted) is int and seen <= wanted

@@ -6,13 +6,13 @@ contract says is refused, so that no rule is passed by a value that only the ups
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from bywire.gateway.contract import ContractError
-from bywire.model.connected import THOUSANDTHS, Cost, CostRule
+from bywire.model.connected import THOUSANDTHS, Cost, CostRule, Parameter, value_at
 
 NUMBER_MAX = 10**15
 # In thousandths of a unit and for one call; a day of them still adds up exactly in 64 bits.
@@ -53,16 +53,17 @@ def costs(rules: tuple[CostRule, ...], parameters: dict[str, Any], tokens: int) 
         raise ContractError("tokens is no count", next_step="send a whole number that is not negative")
     found: dict[str, int] = {TOKENS: tokens * THOUSANDTHS} if tokens else {}
     for rule in rules:
-        value = number(parameters.get(rule.parameter), rule.parameter) if rule.parameter else Decimal(1)
+        name = ".".join(rule.parameter)
+        value = number(value_at(parameters, rule.parameter), name) if name else Decimal(1)
         amount = int((value * rule.factor).to_integral_value(ROUND_CEILING))
         found[rule.unit] = found.get(rule.unit, 0) + amount
         if found[rule.unit] > AMOUNT_MAX:
-            raise ContractError(f"{rule.parameter or rule.unit} is too large", next_step="ask for less")
+            raise ContractError(f"{name or rule.unit} is too large", next_step="ask for less")
     return tuple(Cost(unit, found[unit]) for unit in sorted(found))
 
 
 def meaning(
-    named: dict[str, str], environment: str, parameters: dict[str, Any], shown: Callable[[str], str]
+    named: Mapping[str, Parameter], environment: str, parameters: dict[str, Any], shown: Callable[[str], str]
 ) -> dict[str, Any]:
     """`action.meaning` of the policy input: the parameters that the contract `named`, in one shape.
 
@@ -73,10 +74,10 @@ def meaning(
     read.
     """
     found: dict[str, Any] = {"environment": environment}
-    for word, parameter in named.items():
+    for word, place in named.items():
         if word in {SCRIPT, TEXT, REPLACED}:
             continue
-        value = parameters.get(parameter)
+        value, parameter = value_at(parameters, place), ".".join(place)
         if word == "image":
             found["images"] = [shown(text) for text in _texts(value, parameter)]
         elif word == "host":

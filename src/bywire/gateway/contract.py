@@ -13,7 +13,7 @@ import msgspec
 from bywire.gateway.condition import Condition
 from bywire.gateway.http_request import check_sendable
 from bywire.model.action import ActionRequest
-from bywire.model.connected import CostRule, Place
+from bywire.model.connected import CostRule, Parameter, Place, TimeWindow, Verification
 from bywire.model.connection import Route
 from bywire.model.errors import BywireError, TargetError
 from bywire.seal import jcs
@@ -59,7 +59,9 @@ class Contract(msgspec.Struct, frozen=True):
     A connected tool is one of an `upstream`, named `UPSTREAM.TOOL`, and acts at its own `place`. `risk` is low, medium,
     high or very-high; `reviewed` False: a machine drafted this; `definition` is the digest of what the upstream said of
     the tool when it was approved. `meaning` says which parameter is the image, the host and so on, `commands` which
-    programs a command may start, `request` which HTTP request it is.
+    programs a command may start, `request` which HTTP request it is, `window` for how much time a call may ask.
+    With `evidence` a call rests on a statement of the ledger, which it names. `verification` is the read whose answer
+    its `postconditions` are about.
     """
 
     name: str
@@ -87,10 +89,13 @@ class Contract(msgspec.Struct, frozen=True):
     definition: str = ""
     description: str = ""
     place: Place | None = None
-    meaning: dict[str, str] = {}
+    meaning: dict[str, Parameter] = {}
     cost: tuple[CostRule, ...] = ()
     commands: tuple[str, ...] = ()
     request: Route | None = None
+    window: TimeWindow | None = None
+    evidence: bool = False
+    verification: Verification | None = None
 
     @property
     def tells_others_words(self) -> bool:
@@ -156,8 +161,11 @@ class Catalogue:
 
         Raises ContractError unless they fit schema and request, EvidenceError `not_canonical` for what is no JSON.
         """
-        encoded = jcs.canonical(values)
-        if len(encoded) > PARAMETERS_BYTES_MAX:
+        # The canonical form of what is far too large is never made: that takes a while. It is at least half as long.
+        if (
+            encoded_size(values) > 2 * PARAMETERS_BYTES_MAX
+            or len(encoded := jcs.canonical(values)) > PARAMETERS_BYTES_MAX
+        ):
             raise ContractError("the parameters are too large", next_step=f"send at most {PARAMETERS_BYTES_MAX} bytes")
         copy = msgspec.json.decode(encoded)
         if contract is None:
@@ -193,6 +201,14 @@ def compiled(schema: dict[str, Any]) -> Any:
         offline=True,
         pattern_options=jsonschema_rs.RegexOptions(size_limit=_REGEX_BYTES_MAX),
     )
+
+
+def encoded_size(values: dict[str, Any]) -> int:
+    """About how many bytes of JSON they are, soon; 0 for what is no JSON."""
+    try:
+        return len(msgspec.json.encode(values))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return 0
 
 
 def check_names(request: ActionRequest) -> None:

@@ -23,9 +23,9 @@ _FILES = {
         "properties": {"path": _TEXT, "sha256": SHA256},
     },
 }
-_IS_CANARY = Condition("artifact_is_canary", "canary", Comparison.EQUALS, parameter="artifact")
-_IS_STABLE = Condition("artifact_is_stable", "stable", Comparison.EQUALS, parameter="artifact")
-_WITHIN_WEIGHT = Condition("weight_not_above", "weight", Comparison.AT_MOST, parameter="weight")
+_IS_CANARY = Condition("artifact_is_canary", "canary", Comparison.EQUALS, parameter=("artifact",))
+_IS_STABLE = Condition("artifact_is_stable", "stable", Comparison.EQUALS, parameter=("artifact",))
+_WITHIN_WEIGHT = Condition("weight_not_above", "weight", Comparison.AT_MOST, parameter=("weight",))
 _PLAN = parameters(
     {
         "service": _TEXT,
@@ -124,7 +124,7 @@ CONTRACTS: tuple[Contract, ...] = (
         undo="deliver again",
         expected="all traffic on the last good release",
         postconditions=(
-            Condition("to_is_stable", "stable", Comparison.EQUALS, parameter="to"),
+            Condition("to_is_stable", "stable", Comparison.EQUALS, parameter=("to",)),
             Condition("no_canary", "canary", Comparison.EQUALS, value=""),
         ),
     ),

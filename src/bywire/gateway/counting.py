@@ -11,9 +11,12 @@ from typing import Any, TypeAlias
 from bywire.gateway import inputs
 from bywire.gateway.asking import Asked
 from bywire.gateway.ports import Counted, Debit, NamedState
+from bywire.model.connected import Cost
 from bywire.model.decision import Decision
-from bywire.model.windows import DAY, PERIOD_MS, SLIDING, next_period_ms
+from bywire.model.windows import DAY, HOUR, PERIOD_MS, SLIDING, next_period_ms
 
+# No count comes near it; two of them still fit into 64 bits.
+NEVER_FULL = 2**61
 # (scope, unit, period) -> what was counted.
 Recent: TypeAlias = Mapping[tuple[str, str, str], Counted]
 
@@ -50,8 +53,11 @@ def _observed(state: NamedState, now_ms: int, debit: Debit, counted: Recent) -> 
     return state.used(debit.scope, at), frees_at_ms
 
 
-def usage(state: NamedState, asked: Asked, counted: Recent) -> tuple[dict[str, Any], ...]:
-    """What the principal spent today in each unit that this action costs, and lately, where that is counted."""
+def usage(state: NamedState, asked: Asked, counted: Recent, *, wide: bool = False) -> tuple[dict[str, Any], ...]:
+    """What the principal spent today in each unit that this action costs, and lately, where that is counted.
+
+    `wide` tells every hour and day that the agent's own policy can bound: what is on trial is refused by nobody later.
+    """
     charged = inputs.charged(asked)
     scope, day = f"principal:{asked.action.principal}", asked.now_ms // PERIOD_MS[DAY]
     found = [
@@ -69,6 +75,9 @@ def usage(state: NamedState, asked: Asked, counted: Recent) -> tuple[dict[str, A
         return tuple(found)
     for cost in charged:
         for name in _own_scopes(asked):
+            for period in (HOUR, DAY) if wide else ():
+                if (name, period) != (scope, DAY):
+                    found.append(_calendar(state, asked.now_ms, name, cost, period))
             for period in SLIDING:
                 one = counted.get((name, cost.unit, period))
                 if one is not None:
@@ -85,6 +94,17 @@ def usage(state: NamedState, asked: Asked, counted: Recent) -> tuple[dict[str, A
     return tuple(found)
 
 
+def _calendar(state: NamedState, now_ms: int, scope: str, cost: Cost, period: str) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "unit": cost.unit,
+        "period": period,
+        "observed": state.spent(scope, cost.unit, period, now_ms // PERIOD_MS[period]),
+        "asked": cost.amount,
+        "frees_at_ms": next_period_ms(period, now_ms),
+    }
+
+
 def _own_scopes(asked: Asked) -> tuple[str, ...]:
     """What an agent's own policy can count: all that it does, with one tool, in one environment."""
     own = f"principal:{asked.action.principal}"
@@ -92,7 +112,10 @@ def _own_scopes(asked: Asked) -> tuple[str, ...]:
 
 
 def policy_debits(asked: Asked, decision: Decision) -> tuple[Debit, ...]:
-    """The budgets that the policy in force puts on the principal; what the action costs nothing of is left out."""
+    """The budgets that the policy in force puts on the principal; what the action costs nothing of is left out.
+
+    One that is on trial is counted and never full (RULES 28).
+    """
     amounts = {cost.unit: cost.amount for cost in inputs.charged(asked)}
     here = {"tool": asked.action.tool, "environment": asked.action.environment}
     found = []
@@ -102,7 +125,8 @@ def policy_debits(asked: Asked, decision: Decision) -> tuple[Debit, ...]:
         named = {name: item[name] for name in here if item.get(name) is not None}
         if named.items() <= here.items():
             scope = "|".join((f"principal:{asked.action.principal}", *(f"{name}:{here[name]}" for name in named)))
-            found.append(Debit(scope, item["limit"], amounts[item["unit"]], item["period"], item["unit"]))
+            limit = NEVER_FULL if item.get("shadowed") is True else item["limit"]
+            found.append(Debit(scope, limit, amounts[item["unit"]], item["period"], item["unit"]))
     return tuple(found)
 
 

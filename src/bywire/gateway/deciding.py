@@ -4,7 +4,7 @@ Pure apart from reading named state. Nothing here has an effect, so advice and a
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -40,6 +40,9 @@ OBLIGATIONS = frozenset(
         "tier",
     }
 )
+OBJECTIONS = frozenset({Effect.DENY, Effect.APPROVAL_NEEDED})
+# What the rules of an agent's own policy begin with.
+OF_AN_AGENT = "agents."
 CHANGES = frozenset({"replace", "mask"})
 # What is to be replaced in an action that is allowed as it stands would be executed unreplaced.
 OF_AN_ALLOW = OBLIGATIONS - CHANGES
@@ -154,18 +157,27 @@ class Decider:
 
     def judge_read(self, asked: Asked) -> Judged:
         """A read rests on no evidence, grant or budget."""
-        policy_input = self._input(asked, NOTHING_DELIVERED)
-        decision = self._engine().decide(ENTRYPOINT, policy_input)
+        policy_input, decision = self._decide_read(asked)
         error = unknown_obligations(decision)
         if decision.effect is Effect.SANITIZE and error is None:
             try:
                 asked = self._changed(decision, asked)
             except ContractError as refused:
                 return Judged(asked, decision, policy_input, None, refused.as_json())
-            policy_input = self._input(asked, NOTHING_DELIVERED)
-            decision = self._engine().decide(ENTRYPOINT, policy_input)
+            policy_input, decision = self._decide_read(asked)
             error = unknown_obligations(decision)
         return Judged(asked, decision, policy_input, None, error)
+
+    def _decide_read(self, asked: Asked) -> tuple[dict[str, Any], Decision]:
+        """The question and the answer. Which rules are on trial is looked up where one of them objects."""
+        policy_input = self._input(asked, NOTHING_DELIVERED)
+        decision = self._engine().decide(ENTRYPOINT, policy_input)
+        if decision.effect in OBJECTIONS and not policy_input["shadow"]:
+            shadows, objections = self._standing.shadows(asked.now_ms), {reason.rule for reason in decision.reasons}
+            if any(one.get("rule") in objections for one in shadows):
+                policy_input = {**policy_input, "shadow": shadows}
+                decision = self._engine().decide(ENTRYPOINT, policy_input)
+        return policy_input, decision
 
     def _changed(self, decision: Decision, asked: Asked) -> Asked:
         """The action that the policy wants instead, and what was done to make it: replaced first, then masked."""
@@ -185,30 +197,33 @@ class Decider:
         principal = asked.action.principal
         contract = asked.contract
         read = contract is not None and contract.read
-        # A read of a reviewed tool breaks no rule that may be on trial.
+        # A read of a reviewed tool hardly breaks a rule that may be on trial: see `_decide_read`.
         settled = contract is not None and contract.category == "read" and contract.reviewed
+        shadows = [] if settled else self._standing.shadows(asked.now_ms)
         registration, team = self._standing.registration(principal), self._budgets.team_of(principal)
         return {
             "version": inputs.INPUT_VERSION,
             "now_ms": asked.now_ms,
             "principal": inputs.principal_facts(asked.snapshot, self._operator, registration, team),
-            "action": inputs.action_facts(asked),
+            "action": inputs.action_facts(asked, self._evidence(asked)),
             # A read rests on no threshold, no exception and no count; what it does not need is not encoded either.
             "operator": {} if read else self._operator_facts(),
             "change": change,
             "facts": facts,
             "grant": inputs.grant_input(grant, asked.action, self._operator, uses_left, revoked=revoked),
             "break_glass": None if read else self._standing.break_glass(principal, asked.action.tool, asked.now_ms),
-            "shadow": [] if settled else self._standing.shadows(asked.now_ms),
+            "shadow": shadows,
             "retreat": retreat,
-            "state": inputs.state_facts(asked, self._operator) if read else self._counted(asked),
+            "state": inputs.state_facts(asked, self._operator) if read else self._counted(asked, shadows),
         }
 
-    def _counted(self, asked: Asked) -> dict[str, Any]:
+    def _counted(self, asked: Asked, shadows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         debits = self.debits(asked)
         recent = counting.recent(self._state, asked, debits)
         limits = counting.limits(self._state, asked, debits, recent)
-        return inputs.state_facts(asked, self._operator, limits, counting.usage(self._state, asked, recent))
+        wide = any(str(one.get("rule")).startswith(OF_AN_AGENT) for one in shadows)
+        usage = counting.usage(self._state, asked, recent, wide=wide)
+        return inputs.state_facts(asked, self._operator, limits, usage)
 
     def debits(self, asked: Asked, decision: Decision | None = None) -> tuple[Debit, ...]:
         """What the action would use up, and what the decision wants counted."""
@@ -219,6 +234,13 @@ class Decider:
     def charge(self, asked: Asked) -> tuple[tuple[Cost, ...], str]:
         """(what the action is charged with, the team that it is charged to)."""
         return inputs.charged(asked), self._budgets.team_of(asked.action.principal)
+
+    def _evidence(self, asked: Asked) -> str:
+        """What is known of the evidence that the contract requires; empty where it requires none."""
+        if asked.contract is None or not asked.contract.evidence:
+            return ""
+        named = asked.action.evidence
+        return inputs.RECORDED if named and self._facts.recorded(named) else inputs.MISSING
 
     def _operator_facts(self) -> dict[str, Any]:
         """The operator's part of the input, made again when the trust root changed."""

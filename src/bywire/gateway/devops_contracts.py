@@ -109,9 +109,9 @@ DEVOPS_CONTRACTS: tuple[Contract, ...] = (
         expected="traffic split of the running canary changes by one configured step",
         preconditions=(
             _HAS_CANARY,
-            Condition("deployment_is_canary", "canary", Comparison.EQUALS, parameter="deployment_id"),
+            Condition("deployment_is_canary", "canary", Comparison.EQUALS, parameter=("deployment_id",)),
         ),
-        postconditions=(Condition("weight_not_above", "weight", Comparison.AT_MOST, parameter="target_percentage"),),
+        postconditions=(Condition("weight_not_above", "weight", Comparison.AT_MOST, parameter=("target_percentage",)),),
         key_template="promote-canary:{deployment_id}:{target_percentage}:{evidence_hash}",
     ),
     Contract(
@@ -134,7 +134,7 @@ DEVOPS_CONTRACTS: tuple[Contract, ...] = (
         undo="deliver again",
         expected="all traffic on the named earlier release",
         reversibility=Reversibility.COMPENSATABLE,
-        postconditions=(Condition("to_is_stable", "stable", Comparison.EQUALS, parameter="to"),),
+        postconditions=(Condition("to_is_stable", "stable", Comparison.EQUALS, parameter=("to",)),),
         key_template="rollback-request:{deployment_id}:{to}:{incident_id}",
     ),
     Contract(

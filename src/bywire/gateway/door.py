@@ -37,6 +37,7 @@ from bywire.gateway.ports import (
 )
 from bywire.gateway.provenance import Heard
 from bywire.gateway.sealing import open_parameters
+from bywire.gateway.verifying import Verifier
 from bywire.identity.session import TAINTED
 from bywire.identity.trust import TrustRoot
 from bywire.model.action import ActionRequest
@@ -85,10 +86,8 @@ class Door:
         self._trust = trust
         self._state = state
         self._standing = standing
-        self._executors = executors
-        self._credentials = credentials
-        self._clock = clock
-        self._steps = steps
+        self._executors, self._credentials = executors, credentials
+        self._clock, self._steps = clock, steps
         self._workspace_key = workspace_key
         self._log_key, self._heard = log_key, Heard()
         self._pending = Pending(approvals, journal, trust, operator)
@@ -114,6 +113,7 @@ class Door:
             budgets=budgets,
             budgets_fault=budgets_fault,
         )
+        self._verifier = Verifier(self._entrance, self._decider, executors, credentials, journal, self.raw_parameters)
 
     def call(self, token: str, request: ActionRequest) -> Outcome:
         """Ask for one action. Every answer is an `Outcome`; errors are for broken calls and machines.
@@ -244,7 +244,7 @@ class Door:
     def settle(self, row: IntentRow, outcome: Outcome, before: dict[str, Any], grant: Grant | None) -> Outcome:
         """Journal how an intent ended, with what the target shows afterwards (RULES 15)."""
         contract = self._catalogue.find(row.tool)
-        after = self._entrance.observe(contract) if contract and row.mediated else {}
+        after = self._verifier.after(row, contract, outcome)
         outcome = records.verified(outcome, contract, row, after, recovered="recovered" in before)
         approval = {"approver": grant.approver, "reason": grant.reason, "id": grant.id} if grant else {}
         observed = {"before": before, "after": after}
@@ -352,7 +352,7 @@ class Door:
 
     def _pend(self, judged: Judged, contract: Contract, envelope: bytes) -> Outcome:
         asked, grant = judged.asked, judged.grant
-        repeated = self._heard.repeated(asked.snapshot.session.run, asked.action.parameters)
+        repeated = self._heard.marks(asked.snapshot.session.run, asked.action.parameters)
         waits = self._pending.ask(
             asked, contract, judged.decision, judged.policy_input, envelope, grant=grant, repeated=repeated
         )
@@ -382,9 +382,15 @@ class Door:
 
 
 def _needed_again(asked: Asked, contract: Contract, outcome: Outcome) -> bool:
-    """Whether a retreat under a derived key failed, or was carried out and the target no longer shows it (RULES 16)."""
-    if not contract.exposure_reducing or not contract.key_template:
+    """Whether a derived key's answer is no answer any more.
+
+    Of a retreat: it failed, or was carried out and the target no longer shows it (RULES 16). Of a connected tool: its
+    upstream refused, so that nothing was done; no caller could ask for it under another key.
+    """
+    if not contract.key_template:
         return False
+    if not contract.exposure_reducing:
+        return bool(contract.upstream) and outcome.status is OutcomeStatus.FAILED
     gone = bool(unmet(contract.postconditions, asked.action.parameters, asked.target))
     return outcome.status is OutcomeStatus.FAILED or (outcome.status is OutcomeStatus.COMMITTED and gone)
 

@@ -24,6 +24,7 @@ from bywire.seal import jcs
 
 INPUT_VERSION = 1
 UNKNOWN_CATEGORY = "unknown"
+RECORDED, MISSING = "recorded", "missing"
 HOUR_MS, DAY_MS = PERIOD_MS[HOUR], PERIOD_MS[DAY]
 NO_BUDGETS = Budgets()
 
@@ -52,8 +53,11 @@ def role_held(operator: OperatorConfig, person_id: str, claimed: str) -> str:
     return claimed if person is not None and claimed in person.roles else ""
 
 
-def action_facts(asked: Asked) -> dict[str, Any]:
-    """The action's part of the input. An unknown tool has category `unknown`, which nothing allows."""
+def action_facts(asked: Asked, evidence: str = "") -> dict[str, Any]:
+    """The action's part of the input. An unknown tool has category `unknown`, which nothing allows.
+
+    `evidence` is RECORDED or MISSING where the contract requires some.
+    """
     action, contract, connected = asked.action, asked.contract, asked.connected
     facts = {
         "tool": action.tool,
@@ -81,6 +85,7 @@ def action_facts(asked: Asked) -> dict[str, Any]:
             "risk": contract.risk,
             "reviewed": contract.reviewed,
             "definition": connected.definition,
+            **({"evidence": evidence} if evidence else {}),
         }
         facts["meaning"] = connected.meaning
     return facts

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from bywire.gateway import inspection_commands as shell
 from bywire.gateway import inspection_encoded as writing
@@ -16,6 +16,7 @@ from bywire.gateway import inspection_places as places
 from bywire.gateway.redaction import NAMED_SECRET, carries_named_secret, is_card_number, is_named_secret, masked
 from bywire.gateway.sensitive import Detector, Hosts, detector
 from bywire.gateway.sensitive_pattern import Pattern, decoded, either, encoded
+from bywire.model.connected import Parameter
 from bywire.model.gateway_inspection import Finding, FindingClass, InspectionSettings
 
 FINDINGS_MAX = 64
@@ -45,6 +46,8 @@ _COMMAND_NAMES = frozenset(
 _SCRIPT, _KEPT_TEXT = "script", "text"
 _ROLES = {role: role for role in ("command", "host", "path", _SCRIPT, _KEPT_TEXT)} | {"replaced": _KEPT_TEXT}
 _RUNS = frozenset((shell.SUBSTITUTION, shell.WRAPPER, shell.INLINE_CODE))
+# What a value means; for an object, what its members do, and under None what each other one does.
+_Role: TypeAlias = "str | Mapping[str | None, _Role]"
 # Kind, class, and whether its form alone tells it.
 _Found = tuple[str, FindingClass, bool]
 # No account, card, phone or record has fewer digits; a short name with fewer is one.
@@ -65,7 +68,7 @@ class _Text(NamedTuple):
 class _Walk:
     """The strings of a call, and what its size is worth a finding."""
 
-    def __init__(self, settings: InspectionSettings, roles: Mapping[str, str]) -> None:
+    def __init__(self, settings: InspectionSettings, roles: Mapping[str | None, _Role]) -> None:
         self.texts: list[_Text] = []
         self.findings: set[Finding] = set()
         self.commands: list[tuple[str, str | list[str]]] = []
@@ -75,9 +78,9 @@ class _Walk:
 
     def parameters(self, parameters: Mapping[str, Any]) -> None:
         """Every value under its name."""
-        self._object(parameters, "", "", 1)
+        self._object(parameters, "", self._roles, 1)
 
-    def _object(self, value: Mapping[Any, Any], path: str, role: str, depth: int) -> None:
+    def _object(self, value: Mapping[Any, Any], path: str, role: _Role, depth: int) -> None:
         named = carries_named_secret(dict(value)) if "value" in value or "Value" in value else None
         for key, item in value.items():
             name = key if isinstance(key, str) else str(key)
@@ -86,16 +89,20 @@ class _Walk:
             self._string(name, where, "")
             if key == named or is_named_secret(name, item):
                 self.add(where, NAMED_SECRET, FindingClass.SECRET, certain=False)
-            self.value(item, where, role if path else self._role(name), name, depth)
+            inner = role if isinstance(role, str) else role.get(name) or role.get(None, "")
+            self.value(item, where, inner if path or inner else _by_name(name), name, depth)
 
-    def value(self, value: Any, path: str, role: str, key: str, depth: int) -> None:
+    def value(self, value: Any, path: str, role: _Role, key: str, depth: int) -> None:
         """One value at its place."""
+        if isinstance(value, dict) and depth <= self._settings.depth_max:
+            self._object(value, path, role, depth + 1)
+            return
+        # A schema lets nothing but objects through where their parts mean something.
+        role = role if isinstance(role, str) else ""
         if isinstance(value, str):
             self._string(value, path, role)
         elif isinstance(value, dict | list | tuple) and depth > self._settings.depth_max:
             self.add(path, "depth", FindingClass.SIZE)
-        elif isinstance(value, dict):
-            self._object(value, path, role, depth + 1)
         elif isinstance(value, list | tuple):
             if role == "command":
                 self.commands.append((path, [str(item) for item in value if not isinstance(item, dict | list | tuple)]))
@@ -123,9 +130,6 @@ class _Walk:
         if role == "command":
             self.commands.append((path, value))
 
-    def _role(self, name: str) -> str:
-        return self._roles.get(name) or ("maybe_command" if name.lower() in _COMMAND_NAMES else "")
-
     def _shown(self, name: str) -> str:
         """A name as a path may carry it: a secret in it is replaced, and what is no plain name is quoted and cut."""
         if (
@@ -146,20 +150,17 @@ def inspect(
     parameters: Mapping[str, Any],
     *,
     commands: Collection[str] = (),
-    meaning: Mapping[str, str] | None = None,
+    meaning: Mapping[str, Parameter] | None = None,
     settings: InspectionSettings,
 ) -> tuple[Finding, ...]:
     """Sorted by place, at most FINDINGS_MAX; `size` is among them when something was too large to be looked through.
 
-    `meaning` says which parameter means what (`{"command": "cmd", "host": "target", "path": "file"}`), `commands` which
+    `meaning` says which parameter means what (`{"command": ("cmd",), "host": ("to", "host")}`), `commands` which
     programs the `command` parameter may start: with that meaning and none given, every program is a finding. In a
     `script` a shell's own signs are none; of a `text`, which is only kept, secrets and encodings are. Called on raw
     parameters.
     """
-    roles = {parameter: _ROLES[word] for word, parameter in (meaning or {}).items() if word in _ROLES}
-    if commands and "command" not in roles.values():
-        roles |= {name: "command" for name in parameters if name.lower() in _COMMAND_NAMES and name not in roles}
-    walk = _Walk(settings, roles)
+    walk = _Walk(settings, _roles(parameters, commands, meaning or {}))
     walk.parameters(parameters)
     for path, command in walk.commands:
         for kind, certain in shell.in_command(command, commands):
@@ -174,6 +175,28 @@ def inspect(
                 for kind, family, certain in reader.read(data, text.role):
                     walk.add(text.path, kind, family, certain=certain)
     return _gravest(walk.findings)
+
+
+def _roles(
+    parameters: Mapping[str, Any], commands: Collection[str], meaning: Mapping[str, Parameter]
+) -> dict[str | None, _Role]:
+    """What each parameter means, by name; of an object whose parts mean something, what each of them does."""
+    roles = {place: _ROLES[word] for word, place in meaning.items() if word in _ROLES}
+    guessed = "command" if commands and "command" not in roles.values() else ""
+    found: dict[str | None, Any] = {}
+    for place, role in roles.items():
+        # Its name says what the whole may be, of each part that no meaning names.
+        inside, others = found, _by_name(place[0]) and (guessed or _by_name(place[0]))
+        for name in place[:-1]:
+            inside = inside.setdefault(name, {None: others})
+        inside[place[-1]] = role
+    if guessed:
+        found |= {name: guessed for name in parameters if _by_name(name) and name not in found}
+    return found
+
+
+def _by_name(name: str) -> str:
+    return "maybe_command" if name.lower() in _COMMAND_NAMES else ""
 
 
 def mask(value: Any, settings: InspectionSettings, counts: Counter[str] | None = None) -> Any:

@@ -58,7 +58,7 @@ def build_packet(
         contrary=_contrary(policy_input.get("facts", {})),
         uncertain=(
             *_tainted(policy_input),
-            *(f"{place} repeats untrusted output that this run has read" for place in repeated),
+            *repeated,
             *_uncertain(policy_input.get("facts", {})),
         ),
         prose=prose,

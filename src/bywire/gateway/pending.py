@@ -101,7 +101,7 @@ class Pending:
     ) -> tuple[Packet, bool]:
         """(packet, new): the one that waits for exactly this already, or a new one that says what changed.
 
-        `repeated` are the places of parameters that hold words of untrusted output.
+        `repeated` is told with it: which values repeat untrusted output.
         """
         now_ms = asked.now_ms
         packet = packets.build_packet(

@@ -238,6 +238,10 @@ class ChangeFacts(Protocol):
         """(change, facts, retreat) of the policy input."""
         ...
 
+    def recorded(self, evidence: tuple[str, ...]) -> bool:
+        """Whether one of these digests is of a statement in the ledger that is evidence, signed by who may sign it."""
+        ...
+
 
 class Executor(Protocol):
     """One technology that carries actions out."""

@@ -20,12 +20,16 @@ from bywire.gateway.sensitive_secrets import NAMED, is_secret_value
 from bywire.model.gateway_inspection import FindingClass, InspectionSettings
 
 # Which rules made a canonical form. 1: secrets by ten forms. 2: all forms of `sensitive.py`, pii, phi, other writings.
-REDACTOR_VERSION = "redactor/2"
+# 3: a name that looks like a redacted one, and a card's number as a number, have forms of their own.
+REDACTOR_VERSION = "redactor/3"
 NAMED_SECRET = "named_secret"  # noqa: S105 - a kind
 _SECRET_KEY = re.compile(rf"{NAMED}\Z")
 _NAMED_CHARS_MIN = 4
 _CARD_MIN, _CARD_END = 10**12, 10**19
 _MARK = re.compile(r"\[([a-z][a-z0-9_]{0,63})\]")
+# What `_name` leaves of a sensitive name; one that was written so by its sender is none.
+_NAME_MARK = re.compile(r"\[[a-z][a-z0-9_]{0,63}:[0-9a-f]{64}\]")
+_LITERAL_NAME = "literal"
 _REDACTED = {"text", "secrets"}
 _LITERAL = {"literal"}
 # An object that says a name and its value in two fields, as lists of variables do.
@@ -94,7 +98,7 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self._value(item, counts) for item in value]
         if is_card_number(value):
-            return self._replaced("payment_card", str(value), counts)
+            return self._replaced("payment_card", f"number {value}", counts)
         return value
 
     def _string(self, text: str, counts: Counter[str]) -> Any:
@@ -126,8 +130,10 @@ class Redactor:
         return self._value(value, counts)
 
     def _name(self, key: str, counts: Counter[str]) -> str:
-        """An object's key: still a string, and two secrets are still two keys."""
+        """An object's key: still a string, and two keys are still two: nobody can write what another is replaced by."""
         data = encoded(key)
+        if _NAME_MARK.search(key):
+            return f"[{_LITERAL_NAME}:{self._mac(data)}]"
         hits = self._detector.find(data, across_lines=True) if self._detector.may_hold(data) else []
         if not hits:
             return key
@@ -259,6 +265,8 @@ def _copy(value: Any, parts: list[str], *, as_it_is: bool = False) -> Any:
 def _may_hold(parts: list[str], search: Detector) -> bool:
     """Whether any of the strings needs a closer look: all of them together, each a line of its own."""
     together = "\n".join(parts)
+    if _NAME_MARK.search(together):
+        return True
     if "\\" in together or "\r" in together or together.count("\n") >= len(parts):
         return search.may_hold(*map(encoded, parts))
     return search.may_hold_lines(encoded(together))

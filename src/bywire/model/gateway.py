@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bywire.model.gateway_budgets import Budgets, CallRate
+from bywire.model.gateway_budgets import REFUSALS, Budgets, CallRate
 from bywire.model.gateway_channels import Channels
 from bywire.model.gateway_credentials import GatewayCredential
 from bywire.model.gateway_egress import EgressLimits, EgressRule
@@ -58,6 +58,12 @@ class Upstream(msgspec.Struct, frozen=True):
     credential_variable: str = ""
 
 
+class BundlesSettings(msgspec.Struct, frozen=True):
+    """`GET /bundles/...`: who has the token in `token_file` (empty: nobody) reads the policy, beside every session."""
+
+    token_file: str = ""
+
+
 class GatewayConfig(msgspec.Struct, frozen=True):
     """The whole file. `hosts` are the names that a Host header may carry beside loopback and `public_url`'s."""
 
@@ -74,8 +80,10 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     inspection: InspectionSettings = InspectionSettings()
     budgets: Budgets = Budgets()
     calls: tuple[CallRate, ...] = ()
+    refusals: tuple[CallRate, ...] = REFUSALS
     telemetry: TelemetrySettings = TelemetrySettings()
     channels: Channels = Channels()
+    bundles: BundlesSettings = BundlesSettings()
 
     def upstream(self, name: str) -> Upstream | None:
         """The upstream with this name."""

@@ -24,7 +24,7 @@ class WindowBudget(msgspec.Struct, frozen=True):
 
 
 class CallRate(msgspec.Struct, frozen=True):
-    """At most `limit` calls in any second or minute (`period`), whatever they are answered.
+    """At most `limit` calls in any second or minute (`period`): of all (`calls`), or of those in vain (`refusals`).
 
     A scope is `agent:NAME`, `agent:*` (each agent without one of its own) or `tool:NAME` (what each asks of that tool).
     """
@@ -32,6 +32,10 @@ class CallRate(msgspec.Struct, frozen=True):
     scope: str
     period: str
     limit: int
+
+
+# No person and no model that reads its answers asks in vain five times a second for a minute.
+REFUSALS = (CallRate("agent:*", "minute", 300),)
 
 
 class Budgets(msgspec.Struct, frozen=True):

@@ -33,9 +33,12 @@ else := data.bywire.verdict.document("allow", data.bywire.approval.allow, passed
 joined(lists) := [item | some list in lists; some item in list]
 
 # Obligations accumulate: the tier and its causes, rules on trial, cuts, what the table asks for.
-told := array.concat(graded, data.bywire.shadow.obligations(found)) if data.bywire.shadow.tried
+told := joined([graded, data.bywire.shadow.obligations(found), unasked]) if data.bywire.shadow.tried
 
 else := graded
+
+# What nobody was asked for, by a trial.
+unasked := data.bywire.shadow.recorded(data.bywire.shadow.sparing, data.bywire.approval.wishes)
 
 default bound_reasons := set()
 
@@ -56,7 +59,12 @@ passed := joined([data.bywire.capability.obligations, told, due])
 # What an agent's own policy has counted; a retreat counts for nothing.
 default due := []
 
-due := [object.union(debit, {"kind": "debit"}) | some debit in owed] if not data.bywire.retreat.authorised
+due := [counted(debit) | some debit in owed] if not data.bywire.retreat.authorised
+
+# On trial it is counted as before and refuses nothing.
+counted(debit) := object.union(debit, {"kind": "debit", "shadowed": true}) if debit.because in data.bywire.shadow.rules
+
+else := object.union(debit, {"kind": "debit"})
 
 owed contains debit if {
 	is_string(input.principal.id)

@@ -16,30 +16,51 @@ needed if {
 	asked_for
 }
 
-asked_for if posture in always
-
-# Low risk passes alone where its tier's gate is automatic, too.
 asked_for if {
-	posture == "allow_if_low_risk"
-	not alone
+	asked_of_row
+	not on_trial
 }
 
 asked_for if {
-	posture == "approval_if_release_gate"
-	object.get(data.bywire.capability.parameters, "release_gate", false) != false
+	risky_taint
+	not on_trial
 }
-
-asked_for if risky_taint
-
-asked_for if irreversible
 
 asked_for if data.bywire.principal.gated
 
 asked_for if unlimited
 
-asked_for if count(own) > 0
+asked_for if count(data.bywire.shadow.asked(own)) > 0
 
 asked_for if data.bywire.inspect.doubtful
+
+# What the tool's row and its contract ask, whoever calls it.
+asked_of_row if posture in always
+
+# Low risk passes alone where its tier's gate is automatic, too.
+asked_of_row if {
+	posture == "allow_if_low_risk"
+	not alone
+}
+
+asked_of_row if {
+	posture == "approval_if_release_gate"
+	object.get(data.bywire.capability.parameters, "release_gate", false) != false
+}
+
+asked_of_row if irreversible
+
+# Somebody signed that a draft is called for a while without asking each time (RULES 28).
+on_trial if {
+	asked_of_row
+	count(data.bywire.contract.approval) > 0
+	count(data.bywire.shadow.asked(data.bywire.contract.approval)) == 0
+}
+
+# Everything that a trial may spare, to be recorded where it does.
+wishes := own | data.bywire.contract.approval if on_trial
+
+else := own
 
 # An agent's own policy (agents/NAME.rego of the bundle) can ask for a person, too.
 own contains reason if {
@@ -135,25 +156,37 @@ notes contains {"rule": "approval.pattern_gate", "facts": {"principal": data.byw
 
 notes contains {"rule": "approval.rate_unlimited", "facts": {"tool": tool}} if unlimited
 
-notes contains reason if some reason in own
+notes contains reason if some reason in data.bywire.shadow.asked(own)
+
+notes contains reason if some reason in data.bywire.shadow.asked(data.bywire.contract.approval)
 
 notes contains reason if some reason in data.bywire.inspect.notes
 
-allow contains {"rule": "allow.table", "facts": {"tool": tool, "environment": environment, "row": data.bywire.capability.row.row}} if {
+free if {
 	not needed
+	not on_trial
+}
+
+allow contains {"rule": "allow.table", "facts": {"tool": tool, "environment": environment, "row": data.bywire.capability.row.row}} if {
+	free
 	not exempt
 	posture in {"allow", "approval_if_release_gate"}
 }
 
 allow contains {"rule": "allow.pull_request", "facts": {"tool": tool, "environment": environment}} if {
-	not needed
+	free
 	posture == "pr_only"
 }
 
 allow contains {"rule": "allow.low_risk", "facts": {"tool": tool, "environment": environment, "tier": data.bywire.tier.level}} if {
-	not needed
+	free
 	not exempt
 	posture == "allow_if_low_risk"
+}
+
+allow contains {"rule": "allow.trial", "facts": {"tool": tool, "environment": environment, "owners": data.bywire.shadow.sparers("contract.unclassified")}} if {
+	not needed
+	on_trial
 }
 
 allow contains {"rule": "allow.retreat", "facts": {"tool": tool, "to": data.bywire.retreat.to}} if data.bywire.retreat.authorised

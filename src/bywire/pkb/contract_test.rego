@@ -74,3 +74,18 @@ test_an_unknown_risk_is_the_highest if {
 	fixtures.quiet(fixtures.door(fixtures.calling("repo_write", {}), {"action": {"connected": {"risk": "tiny"}}}), "approval_needed", "allow.low_risk")
 	fixtures.quiet(fixtures.door(fixtures.calling("repo_write", {}), {"action": {"connected": {"risk": null}}}), "approval_needed", "allow.low_risk")
 }
+
+test_fires_contract_evidence_missing if fixtures.fires(calling({"evidence": "missing"}), "deny", "contract.evidence_missing")
+
+test_quiet_contract_evidence_missing if fixtures.quiet(calling({"evidence": "recorded"}), "allow", "contract.evidence_missing")
+
+test_a_contract_without_evidence_asks_for_none if fixtures.quiet(calling({}), "allow", "contract.evidence_missing")
+
+test_evidence_of_which_nothing_is_known_is_missing if fixtures.fires(calling({"evidence": null}), "deny", "contract.evidence_missing")
+
+test_evidence_is_missing_whatever_is_named if {
+	decision := fixtures.door(fixtures.calling("repo_write", {}), {"action": {"connected": {"evidence": "missing"}, "evidence": ["aa", "bb"]}})
+	some reason in decision.reasons
+	reason.rule == "contract.evidence_missing"
+	reason.facts == {"tool": "github.do_it", "named": 2}
+}

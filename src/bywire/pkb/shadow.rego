@@ -48,14 +48,30 @@ lifted contains {"rule": entry.rule, "owner": entry.owner} if {
 
 rules := {entry.rule | some entry in lifted}
 
+# Nobody spares an agent of their own, or themselves, the asking of another person (RULES 19).
+sparing := {entry | some entry in lifted; not entry.owner in interested}
+
+interested := {object.get(input, ["principal", "id"], null), object.get(input, ["principal", "owner"], null)}
+
+spared := {entry.rule | some entry in sparing}
+
+sparers(rule) := sort([entry.owner | some entry in sparing; entry.rule == rule])
+
 # What stays denied of `denials`. Without entries there is nothing to look at.
 enforced(denials) := denials if not tried
 
 else := {reason | some reason in denials; not reason.rule in rules} | refusals(denials)
 
-obligations(denials) := [{"kind": "shadowed", "rule": entry.rule, "owner": entry.owner, "facts": reason.facts} |
-	some entry in lifted
-	some reason in denials
+# For what of `wishes` a person is still asked.
+asked(wishes) := wishes if not tried
+
+else := {reason | some reason in wishes; not reason.rule in spared}
+
+obligations(denials) := recorded(lifted, denials)
+
+recorded(trials, objections) := [{"kind": "shadowed", "rule": entry.rule, "owner": entry.owner, "facts": reason.facts} |
+	some entry in trials
+	some reason in objections
 	reason.rule == entry.rule
 ]
 

@@ -13,7 +13,9 @@ from bywire.policy.conditions import ENVIRONMENT, ENVIRONMENTS, Always, Assignme
 
 THOUSANDTHS = 1_000
 OPEN_CONNECTION = "open_connection"
-ACTIONS = "actions"
+ACTIONS, TOKENS = "actions", "tokens"
+# How many tools one warning names.
+SHOWN_MAX = 4
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -69,7 +71,8 @@ class ActionBounds(msgspec.Struct, frozen=True):
     """One action. None means that nothing is said about it; `tools` are full names, found from `name`.
 
     `environments` are those in which the action may be done; where `approval` surely holds because of the environment
-    (`lifts`), a person's leave stands in for being listed there. A person is asked unless `approval` is surely false.
+    (`lifts`), a person's leave stands in for being listed there. A person is asked unless `approval` is surely false,
+    and with `asks_beyond` instead of a refusal by `images`, `replicas` and `amount` of what is named by digest or told.
     """
 
     name: str
@@ -84,6 +87,12 @@ class ActionBounds(msgspec.Struct, frozen=True):
     commands: tuple[tuple[str, ...], ...] | None = None
     egress: tuple[HostPort, ...] | None = None
     budgets: tuple[Budget, ...] = ()
+    asks_beyond: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person may be asked."""
+        return self.asks_beyond or self.approval != Always(value=False)
 
 
 class AgentBounds(msgspec.Struct, frozen=True):
@@ -167,6 +176,8 @@ def resolved(bounds: AgentBounds, known: Iterable[Tool]) -> AgentBounds:
         warnings += _warnings(
             action, [tools[name] for name in found if name in tools], known=bool(tools.keys() & {*found})
         )
+    listed = [tools[name] for name in owner if name in tools]
+    warnings += _uncounted("budgets", bounds.budgets, listed)
     return msgspec.structs.replace(bounds, actions=tuple(actions), warnings=tuple(warnings))
 
 
@@ -199,10 +210,31 @@ def _warnings(action: ActionBounds, tools: list[Tool], *, known: bool) -> Iterab
             gone = sorted({bound.path[0] for bound in action.parameters} - tool.parameters)
             if gone:
                 yield f"{action.name}: {tool.name} has no parameter {', '.join(gone)}"
-        free = sorted({budget.unit for budget in action.budgets} - tool.units - {ACTIONS, "tokens"})
-        if free:
-            yield f"{action.name}: the contract of {tool.name} has no cost in {', '.join(free)}, so nothing is counted"
-        if tool.read and not isinstance(action.approval, Always):
+        if tool.read and (action.asks_beyond or not isinstance(action.approval, Always)):
             yield f"{action.name}: {tool.name} only reads, and nobody approves a read: it is denied where one is needed"
-        if tool.read and action.budgets:
-            yield f"{action.name}: {tool.name} only reads, and reads are not counted: see `calls` of gateway.yaml"
+        yield from _uncounted(action.name, action.budgets, [tool])
+
+
+def _uncounted(name: str, budgets: tuple[Budget, ...], tools: list[Tool]) -> Iterable[str]:
+    """What these budgets leave out of all that is done with these tools."""
+    writes = [tool for tool in tools if not tool.read]
+    reads = [tool.name for tool in tools if tool.read]
+    # A budget in hours or money is about what acts, and reads beside it are no surprise.
+    if reads and any(budget.unit == ACTIONS or not writes for budget in budgets):
+        verb = "reads" if len(reads) == 1 else "read"
+        yield f"{name}: {_named(reads)} only {verb}, and reads are not counted: see `calls` of gateway.yaml"
+    units = {budget.unit for budget in budgets}
+    free = sorted(units.difference({ACTIONS, TOKENS}, *(tool.units for tool in writes)))
+    if free and writes:
+        told = _named([tool.name for tool in writes])
+        yield f"{name}: no cost in {', '.join(free)} in the contract of {told}, so nothing is counted"
+    undeclared = [tool.name for tool in writes if TOKENS not in tool.units] if TOKENS in units else []
+    if undeclared:
+        declared = "what callers declare, so who declares none spends none: give the contract a cost in tokens"
+        yield f"{name}: tokens of {_named(undeclared)} are only {declared}"
+
+
+def _named(names: list[str]) -> str:
+    """The first few of them."""
+    shown = names if len(names) <= SHOWN_MAX else [*names[: SHOWN_MAX - 1], f"{len(names) - SHOWN_MAX + 1} more"]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

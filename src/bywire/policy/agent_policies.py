@@ -62,6 +62,13 @@ def declared_sets(parsed: ParsedModule) -> tuple[str, ...]:
     return tuple(name for name in SETS if name in found)
 
 
+def written_debits(parsed: ParsedModule) -> Iterator[dict[str, Any]]:
+    """What a policy that passed the lint can have counted: each member of `debits`, as it is written."""
+    for rule in parsed.rules:
+        if rule.name == DEBITS and rule.kind == "set" and rule.value is not None:
+            yield {key: value for key, _, value in _pairs(kind_of(rule.value)[1])}
+
+
 def is_dispatch(text: str, name: str = "") -> bool:
     """Whether a reference is written as one of DISPATCHES (as that of the set `name`); spaces do not matter."""
     forms = (DISPATCHES[name],) if name else DISPATCHES.values()

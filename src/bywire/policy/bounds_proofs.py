@@ -4,10 +4,10 @@ Both are made from the bounds, not from the Rego: a call that keeps every bound,
 """
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from bywire.model.windows import DAY, SLIDING
 from bywire.policy.agent_bounds import (
     ActionBounds,
     AgentBounds,
@@ -21,6 +21,7 @@ from bywire.policy.conditions import ENVIRONMENT, Always, Condition, Path, names
 from bywire.policy.rego_columns import narrowed
 
 ELSEWHERE = "no-upstream.no-such-tool"
+DENIED, ASKED = "denied", "asked"
 OTHER_IMAGE = "registry.invalid/other:latest"
 _FITS_NOTHING = {"fits": "nothing"}
 
@@ -33,13 +34,14 @@ def proofs_of(bounds: AgentBounds) -> str:
         f"{MARK}; do not edit.\npackage bywire.agents_test[{literal(name)}]",
         f"denied(question) := {{denial.rule | some denial in data.{package}.deny with input as question}}",
     ]
-    if any(action.approval != Always(value=False) for action in bounds.actions):
+    if any(action.asks for action in bounds.actions):
         parts.append(
             f"asked(question) := {{reason.rule | some reason in data.{package}.approval with input as question}}"
         )
-    for word, (fires, quiet) in _proofs(bounds).items():
-        rule, of = f"agents.{name}.{word}", "asked" if word == "approval_needed" else "denied"
-        test = f"agents_{name.replace('-', '_')}_{word}"
+    for (word, of), (fires, quiet) in _proofs(bounds).items():
+        # A rule that refuses some calls and asks about others has a second pair.
+        second = "_asks" if of == ASKED and word != "approval_needed" else ""
+        rule, test = f"agents.{name}.{word}", f"agents_{name.replace('-', '_')}_{word}{second}"
         parts.append(f"test_fires_{test} if {literal(rule)} in {of}({literal(fires)})")
         parts.append(f"test_quiet_{test} if not {literal(rule)} in {of}({literal(quiet)})")
     return narrowed("\n\n".join(parts) + "\n")
@@ -64,33 +66,33 @@ def kept(bounds: AgentBounds, action: ActionBounds) -> dict[str, Any]:
     return question
 
 
-def _proofs(bounds: AgentBounds) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Rule word -> (a question where it fires, one where it does not)."""
+def _proofs(bounds: AgentBounds) -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]]:
+    """(Rule word, DENIED or ASKED) -> (a question where it fires, one where it does not)."""
     first = kept(bounds, bounds.actions[0])
     elsewhere = _changed(first, ("action", "tool"), ELSEWHERE)
-    found = {"tool_not_listed": (elsewhere, first)}
+    found = {("tool_not_listed", DENIED): (elsewhere, first)}
     spent = next(_spent(bounds), None)
     if spent is not None:
-        found["budget"] = spent
+        found["budget", DENIED] = spent
     for action in bounds.actions:
         question = kept(bounds, action)
+        quiet = question if _can_be_kept(action) else elsewhere
         for word, fires in _breaches(action, question):
-            quiet = question if _can_be_kept(action) else elsewhere
-            found.setdefault(word, (fires, quiet))
-        found |= {word: pair for word, pair in _asking(action, question, elsewhere) if word not in found}
+            found.setdefault((word, DENIED), (fires, quiet))
+        for word, fires in _beyond(action, question):
+            found.setdefault((word, ASKED), (fires, quiet))
+        for word, pair in _asking(action, question, elsewhere):
+            found.setdefault((word, ASKED), pair)
     return found
 
 
 def _spent(bounds: AgentBounds) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """(a question where a budget has no room, one where it has), for each budget that a question can show."""
+    """(a question where a budget has no room, one where it has), for each budget."""
     candidates = [(bounds.actions[0], "", budget) for budget in bounds.budgets]
     candidates += [(action, action.tools[0], budget) for action in bounds.actions for budget in action.budgets]
     for action, tool, budget in candidates:
         usage: dict[str, Any] = {"unit": budget.unit, "period": budget.period, "observed": budget.limit, "asked": 1}
-        if budget.period in SLIDING:
-            usage["scope"] = scope(bounds.agent, tool, budget.environment)
-        elif budget.period != DAY or tool or budget.environment:
-            continue
+        usage["scope"] = scope(bounds.agent, tool, budget.environment)
         question = kept(bounds, action)
         if budget.environment:
             question = _changed(question, ENVIRONMENT, budget.environment)
@@ -105,9 +107,10 @@ def _breaches(action: ActionBounds, question: dict[str, Any]) -> Iterator[tuple[
     if action.images is not None:
         yield "image_not_allowed", _changed(question, (*meaning, "images"), [OTHER_IMAGE])
     if action.replicas is not None:
-        yield "max_replicas", _changed(question, (*meaning, "replicas"), action.replicas + 1)
+        fires = None if action.asks_beyond else action.replicas + 1
+        yield "max_replicas", _changed(question, (*meaning, "replicas"), fires)
     if action.amount is not None:
-        yield "max_amount", _changed(question, (*meaning, "amount"), action.amount + 1)
+        yield "max_amount", _changed(question, (*meaning, "amount"), None if action.asks_beyond else action.amount + 1)
     if action.currency:
         yield "currency", _changed(question, (*meaning, "currency"), f"not {action.currency}")
     for bound in action.parameters:
@@ -116,6 +119,19 @@ def _breaches(action: ActionBounds, question: dict[str, Any]) -> Iterator[tuple[
         yield "command", _changed(question, (*meaning, "command"), ["no-such-command"])
     if action.egress is not None:
         yield "egress", _changed(question, ("action", "destination", "host"), "elsewhere.invalid")
+
+
+def _beyond(action: ActionBounds, question: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same question, beyond one bound in a way that a person may allow."""
+    if not action.asks_beyond:
+        return
+    meaning = ("action", "meaning")
+    if action.images is not None:
+        yield "image_not_allowed", _changed(question, (*meaning, "images"), [_other_image(action)])
+    if action.replicas is not None:
+        yield "max_replicas", _changed(question, (*meaning, "replicas"), action.replicas + 1)
+    if action.amount is not None:
+        yield "max_amount", _changed(question, (*meaning, "amount"), action.amount + 1)
 
 
 def _asking(
@@ -161,6 +177,13 @@ def _image(action: ActionBounds) -> str:
     images = action.images or ()
     image = next((image for image in images if not image.is_placeholder), images[0])
     return f"{image.repository or 'registry.invalid/app'}@{image.digest or 'sha256:' + 64 * '0'}"
+
+
+def _other_image(action: ActionBounds) -> str:
+    """One that is named by its digest and allowed by none: whatever allows this digest wants another repository."""
+    listed = {image.digest for image in action.images or () if not image.repository}
+    digest = next(found for number in itertools.count() if (found := f"sha256:{number:064x}") not in listed)
+    return f"registry.invalid/no-such@{digest}"
 
 
 def _sample(bound: ParameterBound) -> Any:

@@ -1,13 +1,14 @@
 """An agent's budgets as Rego: what is counted when an action is done, and a no where the input shows no room for it.
 
 What the input does not show is left to the intent transaction, which counts every debit. The input tells of a second
-and a minute only where something was counted in them, and for each scope apart; of the day what the agent spent in all.
+and a minute only where something was counted in them; of the day what the agent spent in all; and of the rest, for each
+scope apart, where a rule of an agent's policy is on trial, so that a trial is recorded whatever the budget's period is.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bywire.model.windows import DAY, SLIDING
+from bywire.model.windows import DAY, HOUR, SLIDING
 from bywire.policy.agent_bounds import THOUSANDTHS, ActionBounds, AgentBounds, Budget
 from bywire.policy.condition_rego import literal, rule_text
 
@@ -16,6 +17,7 @@ Deny = Callable[[str, dict[str, str], str, str, list[str]], str]
 _WORD = "budget"
 _NEXT = {
     DAY: "ask for less, wait for the next day, or have the operator raise the budget",
+    HOUR: "ask for less, wait for the next hour, or have the operator raise the budget",
     **dict.fromkeys(SLIDING, "send it again after `retry.after_seconds`, or have the operator raise the budget"),
 }
 _USAGE = 'usage := object.get(input, ["state", "usage"], [])'
@@ -38,15 +40,12 @@ else := null"""
 
 def budget_rules(bounds: AgentBounds, deny: Deny) -> Iterator[str]:
     """What everything that the agent does is counted against, and what all such rules share."""
-    own = [budget for action in bounds.actions for budget in action.budgets]
     for budget in bounds.budgets:
         yield _debit(bounds.agent, budget, "", ["tool in listed", *_there(budget)])
-    early = [budget for budget in bounds.budgets if budget.period in _NEXT]
-    if early or any(budget.period in SLIDING for budget in own):
+    if bounds.budgets or any(action.budgets for action in bounds.actions):
         yield from (_USAGE, _ROOM, _WAIT)
-    for budget in early:
-        if budget.period in SLIDING or not budget.environment:
-            yield _refusal(bounds.agent, budget, "", ["tool in listed", *_there(budget)], deny)
+    for budget in bounds.budgets:
+        yield _refusal(bounds.agent, budget, "", ["tool in listed", *_there(budget)], deny)
 
 
 def action_budget_rules(agent: str, action: ActionBounds, deny: Deny) -> Iterator[str]:
@@ -55,8 +54,7 @@ def action_budget_rules(agent: str, action: ActionBounds, deny: Deny) -> Iterato
         for tool in action.tools:
             guard = [f"tool == {literal(tool)}"]
             yield _debit(agent, budget, tool, guard)
-            if budget.period in SLIDING:
-                yield _refusal(agent, budget, tool, guard, deny)
+            yield _refusal(agent, budget, tool, guard, deny)
 
 
 def scope(agent: str, tool: str, environment: str) -> str:
@@ -82,12 +80,13 @@ def _debit(agent: str, budget: Budget, tool: str, guard: list[str]) -> str:
 
 
 def _refusal(agent: str, budget: Budget, tool: str, guard: list[str], deny: Deny) -> str:
-    counted = scope(agent, tool, budget.environment) if budget.period in SLIDING else None
+    own, counted = scope(agent, "", ""), scope(agent, tool, budget.environment)
     return deny(
         _WORD,
         {
             "unit": literal(budget.unit),
             "period": literal(budget.period),
+            "scope": literal(counted),
             "observed": "observed",
             "asked": "asked",
             "limit": literal(budget.limit),
@@ -100,7 +99,7 @@ def _refusal(agent: str, budget: Budget, tool: str, guard: list[str], deny: Deny
             "is_array(usage)",
             "some item in usage",
             "is_object(item)",
-            *([f'object.get(item, "scope", null) == {literal(counted)}'] if counted else []),
+            f'object.get(item, "scope", {literal(own)}) == {literal(counted)}',
             f'object.get(item, "unit", null) == {literal(budget.unit)}',
             f'object.get(item, "period", null) == {literal(budget.period)}',
             'observed := object.get(item, "observed", null)',
@@ -113,7 +112,7 @@ def _refusal(agent: str, budget: Budget, tool: str, guard: list[str], deny: Deny
 def _in_words(budget: Budget, tool: str) -> str:
     whole, rest = divmod(budget.limit, THOUSANDTHS)
     amount = f"{literal(budget.limit / THOUSANDTHS if rest else whole)} {budget.unit}"
-    if budget.period == DAY:
-        return f"the daily budget of {amount}"
     where = f" with {tool}" if tool else f" in {budget.environment}" if budget.environment else ""
-    return f"{amount} in any {budget.period}{where}"
+    if budget.period == DAY:
+        return f"the daily budget of {amount}{where}"
+    return f"{amount} in {'any' if budget.period in SLIDING else 'an'} {budget.period}{where}"

@@ -16,6 +16,7 @@ from bywire.policy.rego_columns import narrowed
 MARK = "# Compiled by `bywire policy compile`"
 # Of a list of what is allowed, a message tells so much.
 TOLD_CHARS_MAX = 400
+_NEXT_APPROVAL = "bywire approvals list, then bywire approvals approve ID"
 WORDS = (
     "tool_not_listed", "environment", "image_not_allowed", "max_replicas", "max_amount", "currency", "parameter",
     "command", "egress", "budget", "approval_needed",
@@ -32,6 +33,13 @@ at_most(value, limit) if {
 	is_number(value)
 	value >= 0
 	value <= limit
+}
+"""
+# What a number must be for a person to decide on it.
+_TOLD = """
+told_number(value) if {
+	is_number(value)
+	value >= 0
 }
 """
 _NESTED = """
@@ -93,6 +101,8 @@ class _Module:
         ]
         if any(action.images is not None for action in bounds.actions):
             parts.append(_IMAGES.strip())
+        if any(action.asks_beyond for action in bounds.actions):
+            parts.append(_TOLD.strip())
         if any(action.egress is not None for action in bounds.actions):
             parts.append(_EGRESS.strip())
         if any(len(bound.path) > 1 for action in bounds.actions for bound in action.parameters):
@@ -114,6 +124,9 @@ class _Module:
     def _deny(self, word: str, facts: dict[str, str], message: str, next_step: str, body: list[str]) -> str:
         return _set("deny", self._reason(word, facts, message, next_step), body)
 
+    def _ask(self, word: str, facts: dict[str, str], message: str, body: list[str]) -> str:
+        return _set("approval", self._reason(word, facts, message, _NEXT_APPROVAL), body)
+
     def _listed(self) -> str:
         message = f"the policy of {self._name} does not list this tool"
         next_step = f"have the operator list it in agent-policies/{self._bounds.source}"
@@ -124,11 +137,10 @@ class _Module:
         yield f"# {literal(action.name)}\n{guard} if tool in {literal(list(action.tools))}"
         yield from self._approval(number, action)
         if action.images is not None:
-            yield from self._images(number, action.images)
-        if action.replicas is not None:
-            yield self._at_most("max_replicas", guard, "replicas", action.replicas)
-        if action.amount is not None:
-            yield self._at_most("max_amount", guard, "amount", action.amount)
+            yield from self._images(number, action.images, asks=action.asks_beyond)
+        for name, limit in (("replicas", action.replicas), ("amount", action.amount)):
+            if limit is not None:
+                yield from self._at_most(f"max_{name}", guard, name, limit, asks=action.asks_beyond)
         if action.currency:
             yield self._deny(
                 "currency", {"currency": 'meaning("currency")', "allowed": literal(action.currency)},
@@ -156,9 +168,7 @@ class _Module:
         yield from lifted
         if action.approval != Always(value=False):
             message = "the policy of this agent asks for a person's approval here"
-            next_step = "bywire approvals list, then bywire approvals approve ID"
-            facts = {"environment": "environment"}
-            yield _set("approval", self._reason("approval_needed", facts, message, next_step), asks)
+            yield self._ask("approval_needed", {"environment": "environment"}, message, asks)
         if is_scoped:
             listed = literal(list(action.environments or ()))
             yield self._deny(
@@ -169,13 +179,17 @@ class _Module:
                 [guard, f"not environment in {listed}", *([f"not lifts_{number}"] if lifted else [])],
             )
 
-    def _images(self, number: int, images: tuple[Image, ...]) -> Iterator[str]:
+    def _images(self, number: int, images: tuple[Image, ...], *, asks: bool) -> Iterator[str]:
         guard, told = f"is_{number}", literal([image.digest or image.repository for image in images])
         message, next_step = "this image is not one of the allowed ones", "use an allowed image, named by its digest"
-        yield self._deny(
-            "image_not_allowed", {"image": "image", "allowed": told}, message, next_step,
-            [guard, "images_told", 'some image in meaning("images")', f"not image_{number}(image)"],
-        )  # fmt: skip
+        facts, each = {"image": "image", "allowed": told}, [guard, "images_told", 'some image in meaning("images")']
+        if asks:
+            beyond = [*each, "is_pinned(image)", f"not image_{number}(image)"]
+            yield self._ask("image_not_allowed", facts, f"{message}, so a person decides", beyond)
+            message = "this image is not named by a digest, so nobody can approve it"
+            yield self._deny("image_not_allowed", facts, message, next_step, [*each, "not is_pinned(image)"])
+        else:
+            yield self._deny("image_not_allowed", facts, message, next_step, [*each, f"not image_{number}(image)"])
         yield self._deny(
             "image_not_allowed", {"image": 'meaning("images")', "allowed": told}, "no image was told",
             "name the image by its digest; the tool's contract must say which parameter it is",
@@ -187,11 +201,16 @@ class _Module:
             body += [f"is_of(parts[0], {literal(image.repository)})"] if image.repository else []
             yield rule_text(f"image_{number}(image)", body)
 
-    def _at_most(self, word: str, guard: str, name: str, limit: float) -> str:
-        return self._deny(
-            word, {name: f"meaning({literal(name)})", "limit": literal(limit)},
-            f"{name} must be told, and be at most {literal(limit)}", f"ask for at most {literal(limit)}",
-            [guard, f"not at_most(meaning({literal(name)}), {literal(limit)})"],
+    def _at_most(self, word: str, guard: str, name: str, limit: float, *, asks: bool) -> Iterator[str]:
+        value, exceeds = f"meaning({literal(name)})", f"not at_most(meaning({literal(name)}), {literal(limit)})"
+        facts = {name: value, "limit": literal(limit)}
+        if asks:
+            message = f"{name} above {literal(limit)}: a person decides"
+            yield self._ask(word, facts, message, [guard, f"told_number({value})", exceeds])
+            exceeds = f"not told_number({value})"
+        yield self._deny(
+            word, facts, f"{name} must be told, and be at most {literal(limit)}", f"ask for at most {literal(limit)}",
+            [guard, exceeds],
         )  # fmt: skip
 
     def _parameter(self, rule: str, guard: str, bound: ParameterBound) -> Iterator[str]:

@@ -158,6 +158,11 @@ def names_of(condition: Condition) -> frozenset[Path]:
     return frozenset(path for path, _ in _leaves(condition))
 
 
+def literals_of(condition: Condition, path: Path) -> tuple[Any, ...]:
+    """All that the condition compares one value, or the members of one list, with."""
+    return tuple(literal for read, leaf in _leaves(condition) if read == path for literal in _literals(leaf))
+
+
 def assignments(condition: Condition, fixed: Assignment) -> Iterator[dict[Path, Any]]:
     """Values for the condition's names, all that its literals tell apart, beside the `fixed` ones."""
     free = {path: values for path, values in _candidates(condition).items() if path not in fixed}

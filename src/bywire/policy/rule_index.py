@@ -1,6 +1,6 @@
 """Every rule id that a bundle can give as a reason, read from the syntax tree, with its place and its facts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -22,7 +22,8 @@ from bywire.policy.rego_syntax import (
 class RuleSite(msgspec.Struct, frozen=True):
     """A rule id, its place, the names of the facts it emits, and the definition it stands in.
 
-    A rule id that is written in several places has `also` the (place, definition) of the others.
+    A rule id that is written in several places has `also` the (place, definition) of the others; `within` are the names
+    of all these definitions.
     """
 
     rule: str
@@ -30,6 +31,7 @@ class RuleSite(msgspec.Struct, frozen=True):
     facts: frozenset[str]
     text: str = ""
     also: tuple[tuple[Place, str], ...] = ()
+    within: frozenset[str] = frozenset()
 
 
 def rule_sites(bundle: Bundle, *, agents: bool = True) -> dict[str, RuleSite]:
@@ -43,6 +45,18 @@ def rule_sites(bundle: Bundle, *, agents: bool = True) -> dict[str, RuleSite]:
             known = sites.get(site.rule)
             sites[site.rule] = site if known is None else _merge(known, site)
     return sites
+
+
+def objections(sites: Mapping[str, RuleSite]) -> frozenset[str]:
+    """The ids of rules that refuse or ask for a person by themselves: those of sets `deny`, `denials` and `approval`.
+
+    The others allow, change the action, or say more of why something else objects.
+    """
+    return frozenset(rule for rule, site in sites.items() if any(map(_objects_by, site.within)))
+
+
+def _objects_by(name: str) -> bool:
+    return name in {"deny", "denials", "approval"} or name.endswith("_denials")
 
 
 def sites_of(module: ParsedModule) -> dict[str, RuleSite]:
@@ -59,7 +73,8 @@ def sites_of(module: ParsedModule) -> dict[str, RuleSite]:
 
 def _merge(known: RuleSite, site: RuleSite) -> RuleSite:
     also = (*known.also, (site.place, site.text), *site.also)
-    return RuleSite(known.rule, known.place, known.facts & site.facts, known.text, also)
+    within = known.within | site.within
+    return RuleSite(known.rule, known.place, known.facts & site.facts, known.text, also, within)
 
 
 def _site(module: ParsedModule, rule: Rule, node: Node) -> RuleSite | None:
@@ -79,7 +94,8 @@ def _site(module: ParsedModule, rule: Rule, node: Node) -> RuleSite | None:
             next_step="write the facts as an object in place",
         )
     place = place_of(module.path, node)
-    return RuleSite(inside["value"], place, frozenset(_fields(facts)), module.definition(rule))
+    within = frozenset({rule.name})
+    return RuleSite(inside["value"], place, frozenset(_fields(facts)), module.definition(rule), within=within)
 
 
 def _definition(module: ParsedModule, name: str) -> Node | None:

@@ -44,11 +44,19 @@ class Shadow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return here and environment != PRODUCTION and self.at_ms <= now_ms < self.expires_at_ms
 
 
-def check_allowed(shadow: Shadow, rules: Collection[str], hard: Collection[str], never: Collection[str] = ()) -> None:
+def check_allowed(
+    shadow: Shadow,
+    rules: Collection[str],
+    hard: Collection[str],
+    never: Collection[str] = (),
+    *,
+    objections: Collection[str],
+) -> None:
     """Refuse what may not be shadowed.
 
-    Of the policy in force: `rules` are the ids that it can give, `hard` those no approval lifts, `never` the
-    prefixes that it adds to NEVER. Raises PolicyError `shadow_refused`.
+    Of the policy in force: `rules` are the ids that it can give, `objections` those of them that refuse or ask for a
+    person, `hard` those no approval lifts, `never` the prefixes that it adds to NEVER. Raises PolicyError
+    `shadow_refused`.
     """
     prefixes = (*NEVER, *never)
     days = (shadow.expires_at_ms - shadow.at_ms) / DAY_MS
@@ -66,6 +74,11 @@ def check_allowed(shadow: Shadow, rules: Collection[str], hard: Collection[str],
         ),
         (shadow.rule in hard, f"{shadow.rule} is a hard rule", "meet it; nothing lifts it"),
         (shadow.rule not in rules, f"the policy in force has no rule {shadow.rule}", "bywire policy check --json"),
+        (
+            shadow.rule not in objections,
+            f"{shadow.rule} refuses nothing and asks nobody by itself",
+            "choose the rule that objects: bywire explain DECISION",
+        ),
         (not 0 < days <= DAYS_MAX, f"a shadow lasts 1 to {DAYS_MAX} days", f"--days N, at most {DAYS_MAX}"),
     )
     for refused, why, fix in problems:

@@ -1,7 +1,8 @@
 """What rules on trial would have refused: a summary that thresholds and patterns are tuned from (RULES 28).
 
 Every recorded decision carries its question, so that what was asked can be told beside what was objected to: for a
-limit the distribution of the values, for a list the values that are missing in it, for a pattern its hits.
+limit the distribution of the values, for a budget of what was used and asked, for a list the values that are missing in
+it, for a pattern its hits.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bywire.model.decision import Decision, Effect
+from bywire.policy.agent_bounds import THOUSANDTHS
 
 TOP_MAX = 10
 VALUES_MAX = 5
@@ -23,6 +25,8 @@ PERCENTILE = 99
 _NUMBERS = {"max_replicas": ("meaning", "replicas"), "max_amount": ("meaning", "amount")}
 _LISTS = {"image_not_allowed": ("meaning", "images"), "command": ("meaning", "command")}
 _TEXTS = {"environment": ("environment",), "currency": ("meaning", "currency"), "tool_not_listed": ("tool",)}
+
+_BUDGET, _COUNTED = "budget", ("unit", "period", "scope")
 
 Recorded = tuple[Decision, Mapping[str, Any]]
 
@@ -39,7 +43,8 @@ class Suggestion(msgspec.Struct, frozen=True):
     """What the record says about one rule, agent and tool.
 
     `observed` values were seen in all. A number has `percentile` (the 99th, nearest rank), `highest` and the `limit`
-    that it met; anything else has its commonest refused `values` with their counts. `hits` were refused.
+    that it met; anything else has its commonest refused `values` with their counts. `hits` were refused. Of a budget
+    the numbers are what was used and asked in all, in whole units as the budget is written.
     """
 
     rule: str
@@ -67,12 +72,29 @@ class ShadowReport(msgspec.Struct, frozen=True):
 
 
 class _Subject(msgspec.Struct, frozen=True):
-    """What one rule objects to: where it stands in `action`, for this principal and tool."""
+    """What one rule objects to: where it stands in `action`, for this principal and tool.
+
+    Of a budget `counted` holds unit, period and scope instead.
+    """
 
     rule: str
     principal: str
     tool: str
     path: tuple[str, ...]
+    counted: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called where people read it."""
+        return "{} by the {} of {}".format(*self.counted) if self.counted else ".".join(self.path)
+
+    def in_units(self, number: float) -> float | int:
+        """Budgets are counted in thousandths and written in units."""
+        return number if not self.counted else number / THOUSANDTHS if number % THOUSANDTHS else number // THOUSANDTHS
+
+    def value_in(self, question: Mapping[str, Any]) -> Any:
+        """What was asked for; None where nothing was."""
+        return _used(question, self) if self.counted else _at(_action(question), self.path)
 
 
 class _Seen:
@@ -130,10 +152,10 @@ def _observe(recorded: Iterable[Recorded], subjects: dict[_Subject, _Seen]) -> N
                 continue
             facts = tried.get(subject.rule)
             hit = facts is not None and _subject(subject.rule, facts, who, question) == subject
-            _count(seen, _at(_action(question), subject.path), facts if hit else None)
+            _count(subject, seen, subject.value_in(question), facts if hit else None)
 
 
-def _count(seen: _Seen, value: Any, facts: Mapping[str, Any] | None) -> None:
+def _count(subject: _Subject, seen: _Seen, value: Any, facts: Mapping[str, Any] | None) -> None:
     if value is None and facts is None:
         return
     seen.observed += 1
@@ -142,7 +164,7 @@ def _count(seen: _Seen, value: Any, facts: Mapping[str, Any] | None) -> None:
         if value in seen.numbers or len(seen.numbers) < DISTINCT_MAX:
             seen.numbers[value] += 1
         limit = (facts or {}).get("limit")
-        seen.limit = limit if isinstance(limit, int | float) else seen.limit
+        seen.limit = subject.in_units(limit) if isinstance(limit, int | float) else seen.limit
     elif facts is not None:
         for text in map(_shown, value if isinstance(value, list) else [value]):
             if text in seen.values or len(seen.values) < DISTINCT_MAX:
@@ -154,7 +176,7 @@ def _suggestion(subject: _Subject, seen: _Seen) -> Suggestion:
         rule=subject.rule,
         principal=subject.principal,
         tool=subject.tool,
-        subject=".".join(subject.path),
+        subject=subject.name,
         observed=seen.observed,
         hits=seen.hits,
         percentile=nearest_rank(seen.numbers, PERCENTILE),
@@ -190,8 +212,24 @@ def _subject(rule: str, facts: Mapping[str, Any], principal: str, question: Mapp
         return _Subject(rule, principal, tool, ("findings",))
     if rule.startswith("egress.") or word == "egress":
         return _Subject(rule, principal, tool, ("destination",))
+    if word == _BUDGET:
+        counted = tuple(str(facts.get(name, "")) for name in _COUNTED)
+        return _Subject(rule, principal, tool, (), counted)
     path = (_NUMBERS | _LISTS | _TEXTS).get(word)
     return None if path is None else _Subject(rule, principal, tool, path)
+
+
+def _used(question: Mapping[str, Any], subject: _Subject) -> float | int | None:
+    """What would have been used of a budget with this call; None where it was not told."""
+    state = question.get("state")
+    usage = state.get("usage") if isinstance(state, Mapping) else None
+    for item in usage if isinstance(usage, list) else ():
+        if isinstance(item, Mapping):
+            told = (item.get("unit"), item.get("period"), item.get("scope", f"principal:{subject.principal}"))
+            observed, asked = item.get("observed"), item.get("asked")
+            if told == subject.counted and isinstance(observed, int) and isinstance(asked, int):
+                return subject.in_units(observed + asked)
+    return None
 
 
 def _at(action: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""The bill: what the effects of agents and teams cost, and how much of each budget today has used."""
+"""The bill: what the effects of agents and teams cost, and how much of each budget is used now."""
 
 from typing import Any
 
@@ -7,19 +7,9 @@ import msgspec
 from bywire.adapters.sqlite_costs import Charge, SqliteCosts
 from bywire.gateway.inputs import DAY_MS
 from bywire.model.connected import THOUSANDTHS
-from bywire.model.gateway_budgets import Budget
-from bywire.model.windows import DAY
+from bywire.wiring.budget_use import BudgetUse, OwnLimits, in_use, limits_of, ordered
 from bywire.wiring.gateway_settings import read_gateway
 from bywire.wiring.workspace import Workspace
-
-_SCOPES = {"agent": "principal:agent:", "team": "team:", "tool": "tool:", "environment": "environment:"}
-
-
-class BudgetUse(msgspec.Struct, frozen=True):
-    """One budget and what of it is used today, in thousandths."""
-
-    budget: Budget
-    used: int
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -32,16 +22,19 @@ class Bill(msgspec.Struct, frozen=True):
 
 
 def bill(workspace: Workspace, days: int) -> Bill:
-    """The last `days` days, today among them. Raises ConfigError for a gateway.yaml that cannot be read."""
-    today = workspace.clock.now_ms() // DAY_MS
+    """The last `days` days, today among them.
+
+    Raises ConfigError for a gateway.yaml that cannot be read, PolicyError when no policy is in force.
+    """
+    now_ms = workspace.clock.now_ms()
+    today = now_ms // DAY_MS
     first = today - days + 1
+    limits = (*limits_of(read_gateway(workspace).budgets), *OwnLimits().of(workspace.bundle()))
     return Bill(
         first_day=first,
         last_day=today,
         charges=usage_between(workspace, first, today),
-        budgets=tuple(
-            BudgetUse(budget, used(workspace, budget, today)) for budget in read_gateway(workspace).budgets.budgets
-        ),
+        budgets=tuple(ordered(in_use(workspace, limits, now_ms))),
     )
 
 
@@ -66,9 +59,3 @@ def totals(charges: tuple[Charge, ...]) -> list[dict[str, Any]]:
 def whole(thousandths: int) -> int | float:
     """An amount in units."""
     return thousandths // THOUSANDTHS if thousandths % THOUSANDTHS == 0 else thousandths / THOUSANDTHS
-
-
-def used(workspace: Workspace, budget: Budget, day: int) -> int:
-    """What of a budget is used on a day (UTC, since the epoch), in thousandths."""
-    kind, _, name = budget.scope.partition(":")
-    return workspace.state.spent(f"{_SCOPES[kind]}{name}", budget.unit, DAY, day)

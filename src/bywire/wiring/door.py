@@ -9,11 +9,12 @@ from bywire.adapters.documents import GitIntents
 from bywire.adapters.envelope_executor import EnvelopeExecutor
 from bywire.adapters.found_credentials import FoundCredentials
 from bywire.adapters.repository_executor import RepositoryExecutor
+from bywire.adapters.sqlite_deliveries import StatementRow
 from bywire.adapters.target_executor import TargetExecutor
 from bywire.delivery.machine import DeliveryMachine
 from bywire.delivery.state import DeliveryState, Phase
 from bywire.evidence import facts
-from bywire.evidence.verification import SealedStatement
+from bywire.evidence.verification import SealedStatement, believe
 from bywire.gateway.door import Door
 from bywire.gateway.egress_contracts import EGRESS
 from bywire.gateway.ports import Executor, IntentRow
@@ -62,6 +63,13 @@ class Shelf:
             )
             if row.kind in EVIDENCE_KINDS
         ]
+        return self._sealed(rows)
+
+    def named(self, digests: tuple[str, ...]) -> tuple[SealedStatement, ...]:
+        """The sealed statements of any delivery under these digests, in ledger order."""
+        return self._sealed([row for row in self._deliveries.named(digests) if row.kind in EVIDENCE_KINDS])
+
+    def _sealed(self, rows: list[StatementRow]) -> tuple[SealedStatement, ...]:
         sealed = ((row, self._deliveries.envelope(row.digest)) for row in sorted(rows, key=lambda row: row.entry))
         return tuple(
             SealedStatement(envelope, row.entry, row.at_ms) for row, envelope in sealed if envelope is not None
@@ -106,6 +114,17 @@ class DeliveryFacts:
             "blast_radius": f"at most {max((step.weight for step in steps), default=0)}% of {state.service}'s traffic",
         }
         return derived.change, derived.facts, retreat
+
+    def recorded(self, evidence: tuple[str, ...]) -> bool:
+        """Whether one of these digests is of evidence in the ledger that may be believed."""
+        return any(map(self._is_believed, self._shelf.named(evidence)))
+
+    def _is_believed(self, sealed: SealedStatement) -> bool:
+        try:
+            believe(sealed, self._workspace.trust)
+        except EvidenceError:
+            return False
+        return True
 
     def _earlier(self, state: DeliveryState) -> list[str]:
         """What the signed ends of other deliveries say of the same artifact, when it was rolled back."""

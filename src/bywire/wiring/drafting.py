@@ -29,7 +29,8 @@ from bywire.wiring.workspace import Workspace
 
 SHADOW_DAYS = 7
 WORDS_CHARS = 400
-UNREVIEWED = "contract.unreviewed"
+# What stands between a draft and its calls: that nobody reviewed it, and that a person is asked for each of them.
+OF_DRAFTS = ("contract.unreviewed", "contract.unclassified")
 _FIELDS = (
     "kind", "url", "command", "private", "service", "environment", "credential", "variables", "credential_variable",
 )  # fmt: skip
@@ -84,19 +85,25 @@ def connect(workspace: Workspace, wanted: Upstream, pack: Pack | None) -> Drafti
     )
 
 
-def try_unreviewed(
+def try_drafts(
     workspace: Workspace, drafting: Drafting, person: str, sign_with: Callable[[str], Signer]
-) -> tuple[Shadow | None, int]:
-    """Have `contract.unreviewed` recorded instead of enforced there for a week; (None, -1) when it is already.
+) -> tuple[tuple[Shadow, int], ...]:
+    """Have the rules OF_DRAFTS recorded instead of enforced there for a week: (shadow, ledger index) of each new one.
 
-    Raises PolicyError `shadow_refused` in production.
+    A rule that is on trial there already is left as it was signed. Raises PolicyError `shadow_refused` in production.
     """
     service, environment = drafting.place
-    for open_one in active_shadows(workspace, workspace.clock.now_ms()):
-        if (open_one["rule"], open_one["service"], open_one["environment"]) == (UNREVIEWED, service, environment):
-            return None, -1
+    tried = {
+        one["rule"]
+        for one in active_shadows(workspace, workspace.clock.now_ms())
+        if (one["service"], one["environment"]) == (service, environment)
+    }
     reason = f"the tools of {drafting.upstream} are tried before they are reviewed"
-    return shadow_rule(workspace, UNREVIEWED, person, SHADOW_DAYS, reason, sign_with, place=drafting.place)
+    return tuple(
+        shadow_rule(workspace, rule, person, SHADOW_DAYS, reason, sign_with, place=drafting.place)
+        for rule in OF_DRAFTS
+        if rule not in tried
+    )
 
 
 def _check_name(name: str, pack: Pack | None) -> None:

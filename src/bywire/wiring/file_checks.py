@@ -8,26 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bywire.adapters import yaml_file
+from bywire.adapters import agent_policy_file, yaml_file
 from bywire.config import agent_policy, agents_config, contract_files, gateway_config, operator_config, service_intent
 from bywire.model.errors import ConfigError
 from bywire.wiring.identities import TOOLS
 
 _BYTES_MAX = {"contract": contract_files.BYTES_MAX, "agent-policy": agent_policy.BYTES_MAX}
-# In a policy everything is written out.
-_ALIASES_MAX = {"agent-policy": 0}
 
 
 def check_file(kind: str, place: Path) -> None:
     """`kind` is the name of its schema. Raises ConfigError with line and column of the first fault."""
     bytes_max = _BYTES_MAX.get(kind, yaml_file.BYTES_MAX)
-    yaml_file.parse(
-        yaml_file.read_bytes(place, bytes_max=bytes_max),
-        str(place),
-        _reader(kind, place),
-        bytes_max=bytes_max,
-        aliases_max=_ALIASES_MAX.get(kind, yaml_file.ALIASES_MAX),
-    )
+    data, source = yaml_file.read_bytes(place, bytes_max=bytes_max), str(place)
+    if kind == "agent-policy":
+        agent_policy_file.parse(data, source, agent_policy.parse)
+        return
+    yaml_file.parse(data, source, _reader(kind, place), bytes_max=bytes_max)
 
 
 def _reader(kind: str, place: Path) -> Callable[[Any, str], Any]:
@@ -36,7 +32,6 @@ def _reader(kind: str, place: Path) -> Callable[[Any, str], Any]:
     if kind == "contract":
         return partial(contract_files.parse, upstream=place.stem)
     readers: dict[str, Callable[[Any, str], Any]] = {
-        "agent-policy": agent_policy.parse,
         "bywire": service_intent.parse,
         "gateway": gateway_config.parse,
         "operator": operator_config.parse,

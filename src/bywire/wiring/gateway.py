@@ -8,17 +8,19 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
 from bywire.adapters.clock import elapsed_ns
 from bywire.adapters.trace_ids import begun
-from bywire.gateway.contract import Catalogue, Contract
+from bywire.gateway.contract import Catalogue, Contract, encoded_size
 from bywire.identity.session import Session
 from bywire.model.action import ActionRequest
 from bywire.model.ask import Answered, Ask, Observer
 from bywire.model.decision import Outcome, OutcomeStatus
+from bywire.model.errors import EvidenceError
 from bywire.model.gateway import GatewayConfig
 from bywire.model.principal import Principal
 from bywire.model.trace_context import PASSED_ON
@@ -27,15 +29,20 @@ from bywire.wiring.catalogue import place_of
 from bywire.wiring.channels import ApprovalChannels
 from bywire.wiring.config_in_force import ConfigInForce
 from bywire.wiring.door import Joined
-from bywire.wiring.listing import could_be_allowed
+from bywire.wiring.listing import Lister
 from bywire.wiring.observing import Seen, record_of
-from bywire.wiring.pacing import Pacing
+from bywire.wiring.pacing import Pacing, Refusals
 from bywire.wiring.telemetry import Telemetry
 from bywire.wiring.workspace import Workspace
 
 T = TypeVar("T")
 
 PRINCIPALS_MAX = 1_024
+# What is asked in more bytes is decided in the pool, even a read.
+SOON_BYTES_MAX = 4_096
+# Answers to calls that were carried out or permitted, that nobody was known to make, or that found no room.
+NOT_REFUSED = frozenset({"", payload.UNAUTHENTICATED, payload.BUSY})
+UPSTREAM_FAULTS = frozenset({payload.UPSTREAM_FAILED, payload.OUTCOME_UNKNOWN})
 
 
 class BusyError(Exception):
@@ -68,6 +75,8 @@ class Gateway:
         self.observers = (*observers, self.telemetry) if self.telemetry.is_on else tuple(observers)
         self._sessions: dict[str, Session] = {}
         self._pacing = Pacing(settings.calls, self.catalogue)
+        self._lister = Lister(workspace.operator.service, workspace.operator.environment)
+        self._refusals = Refusals(settings.refusals, self.catalogue)
         limits = settings.limits
         self.pool = ThreadPoolExecutor(limits.calls_in_flight, thread_name_prefix="bywire-call")
         self._places = threading.BoundedSemaphore(limits.calls_in_flight + limits.calls_waiting)
@@ -92,10 +101,12 @@ class Gateway:
 
         What was permitted or reported before under this key is a refusal here: one permit is one effect. A read is
         decided where it is asked, because a hop to another thread costs more than it would wait; unless its upstream
-        has to be asked what the tool is by now, or it is a write, which waits for a disk.
+        has to be asked what the tool is by now, it says so much that others would wait for it, or it is a write, which
+        waits for a disk.
         """
         contract = self.catalogue.find(ask.tool)
-        if contract is not None and contract.read and not contract.definition:
+        soon = contract is not None and contract.read and not contract.definition
+        if soon and encoded_size(ask.parameters) <= SOON_BYTES_MAX:
             return self._granted(self.permit(token, ask, exact=exact), ask)
         try:
             return self._granted(await self.run(lambda: self.permit(token, ask, exact=exact)), ask)
@@ -118,12 +129,16 @@ class Gateway:
 
         Raises EvidenceError (not authenticated).
         """
-        registration = self.joined.standing.registration(self.session(token).principal.id)
+        workspace, standing = self.workspace, self.joined.standing
+        registration = standing.registration(self.session(token).principal.id)
         if registration is None:
             return ()
-        bundle, environment = self.workspace.bundle(), self.workspace.operator.environment
+        workspace.engine()  # whoever only lists is told of a newer policy, too
         found = (self.catalogue.find(name) for name in self.catalogue.names() if upstream_of(name) == upstream)
-        return tuple(one for one in found if one and could_be_allowed(one, registration, bundle, environment))
+        contracts = [contract for contract in found if contract is not None]
+        return self._lister.shown(
+            contracts, registration, workspace.bundle(), standing.shadows(workspace.clock.now_ms())
+        )
 
     def session(self, token: str) -> Session:
         """The open session that a token stands for. Raises EvidenceError."""
@@ -199,15 +214,35 @@ class Gateway:
         return self.request(ask)
 
     def _answer(self, token: str, ask: Ask, work: Callable[[], Outcome], *, paced: bool = True) -> Answered:
-        asked = (lambda: self._paced(token, ask, work)) if paced and self.settings.calls else work
-        if self.observers:
-            return self._observed(token, ask, asked)
-        return self._answered(ask, asked)
+        is_paced = paced and (bool(self.settings.calls) or self._refusals.remembers)
+        asked = (lambda: self._paced(token, ask, work)) if is_paced else work
+        answered = self._observed(token, ask, asked) if self.observers else self._answered(ask, asked)
+        if paced and self._in_vain(ask, answered):
+            self._refused(token, ask)
+        return answered
 
     def _paced(self, token: str, ask: Ask, work: Callable[[], Outcome]) -> Outcome:
         """`work`, unless who asks does so too often; nobody uses up the calls of another with a token that ended."""
-        self._pacing.check(self.session(token).principal.id, ask.tool, self.workspace.clock.now_ms())
+        now_ms = self.workspace.clock.now_ms()
+        held = self._refusals.look(self._remembered(token).principal.id, ask.tool, now_ms)
+        if held is not None:
+            self.session(token)
+            raise held
+        if self.settings.calls:
+            self._pacing.check(self.session(token).principal.id, ask.tool, now_ms)
         return work()
+
+    def _in_vain(self, ask: Ask, answered: Answered) -> bool:
+        """Whether a call brought nothing about. That a read's upstream failed is no fault of whoever reads."""
+        if answered.code in UPSTREAM_FAULTS:
+            contract = self.catalogue.find(ask.tool)
+            return contract is None or not contract.read
+        return answered.outcome.replayed or answered.code not in NOT_REFUSED
+
+    def _refused(self, token: str, ask: Ask) -> None:
+        """Count it, unless the session ended meanwhile."""
+        with suppress(EvidenceError):
+            self._refusals.count(self._remembered(token).principal.id, ask.tool, self.workspace.clock.now_ms())
 
     def _answered(self, ask: Ask, work: Callable[[], Outcome]) -> Answered:
         try:

@@ -11,11 +11,14 @@ from bywire.adapters.mcp_upstream import McpExecutor
 from bywire.adapters.pinned_http import PinnedHttp, parse_origin
 from bywire.gateway.contract import Contract
 from bywire.gateway.ports import Credential, Credentials, Executor
+from bywire.model.errors import BywireError
 from bywire.model.gateway import Upstream
+from bywire.wiring import payload
 from bywire.wiring.workspace import Workspace
 
 SECRET_NAME = "BYWIRE_UPSTREAM_TOKEN"  # noqa: S105  the name of a variable
 REFUSED_KIND = "mcp-refused"
+ASKED_OF_CLIENTS = frozenset({"sampling/createMessage", "elicitation/create", "roots/list"})
 
 
 class _Ears:
@@ -32,10 +35,18 @@ class _Ears:
             self.executor.changed(method, params)
 
     def refused(self, method: str) -> None:
-        """The server asked its client for something (RULES 23): refused, and kept in the ledger."""
-        if self.workspace is not None:
-            said = {"upstream": self._upstream, "asked": method[:128]}
+        """The server asked its client for something (RULES 23): refused, and kept in the ledger.
+
+        A name of its own invention is kept as `other`: it may hold whatever the server was told, a credential too.
+        """
+        if self.workspace is None:
+            return
+        said = {"upstream": self._upstream, "asked": method if method in ASKED_OF_CLIENTS else "other"}
+        try:
             self.workspace.record(REFUSED_KIND, f"upstream:{self._upstream}", said)
+        except BywireError as error:
+            # It was refused all the same; answers to calls under way must still be read.
+            payload.log_fault(error)
 
 
 class ConnectedMcp(McpExecutor):

@@ -1,9 +1,14 @@
-"""`calls` of gateway.yaml: how often one agent may ask at all, before anything is decided.
+"""`calls` and `refusals` of gateway.yaml: how often one agent may ask at all, and how often in vain.
 
 It protects the door, not the world: reads, advice and refusals count like everything else, since each costs the same
 to answer, and whoever asks too often is told so without a decision or a ledger entry. What was refused here counts
 for nothing, so that who waits as long as they were told gets through. A token counts only while it is good: nobody
 uses up an agent's calls with one that has ended. A retreat is counted and never held up (RULES 16).
+
+`refusals` breaks loops, and is there unless it is written otherwise: whoever repeats what is denied, waits for a
+person, failed or was done already fills a ledger and brings nothing about. It counts what came to nothing and holds up
+what is asked next, reads for refused reads and everything else for the rest: a loop of one kind leaves the other alone,
+and reads that are allowed are never counted.
 
 The counts are this process's own and begin anew with it; what effects may be, budgets hold durably.
 """
@@ -16,7 +21,8 @@ from bywire.model.errors import RateError
 from bywire.model.gateway_budgets import CallRate
 from bywire.model.windows import PERIOD_MS
 
-EACH, TOO_MANY_CALLS = "agent:*", "calls_too_many"
+EACH, TOO_MANY_CALLS, TOO_MANY_REFUSALS = "agent:*", "calls_too_many", "refusals_too_many"
+TOO_OFTEN = frozenset({TOO_MANY_CALLS, TOO_MANY_REFUSALS})
 # How many agents and tools are remembered; those that were silent for a minute are forgotten first.
 REMEMBERED = 4_096
 _AGENT = "agent:"
@@ -56,16 +62,22 @@ class Pacing:
 
     def check(self, principal: str, tool: str, now_ms: int) -> None:
         """Count one call. Raises RateError `calls_too_many`."""
-        contract = self._catalogue.find(tool)
         with self._lock:
-            if len(self._paces) >= REMEMBERED:
-                self._forget(now_ms)
-            paces = [pace for scope, rates in self._limits(principal, tool) for pace in self._of(scope, rates)]
+            paces = self._paces_of(principal, tool, now_ms)
             free_ms = max((pace.free_ms(now_ms) for pace in paces), default=now_ms)
-            if free_ms > now_ms and not (contract is not None and contract.exposure_reducing):
+            if free_ms > now_ms and not self._is_retreat(tool):
                 raise _too_many(principal, free_ms - now_ms)
             for pace in paces:
                 pace.count(now_ms)
+
+    def _is_retreat(self, tool: str) -> bool:
+        contract = self._catalogue.find(tool)
+        return contract is not None and contract.exposure_reducing
+
+    def _paces_of(self, principal: str, tool: str, now_ms: int) -> list[Pace]:
+        if len(self._paces) >= REMEMBERED:
+            self._forget(now_ms)
+        return [pace for scope, rates in self._limits(principal, tool) for pace in self._of(scope, rates)]
 
     def _limits(self, principal: str, tool: str) -> list[tuple[str, list[CallRate]]]:
         """(what a call is counted under, its rates). Nobody's calls count against those of somebody else."""
@@ -84,6 +96,42 @@ class Pacing:
         """Let go of whoever was silent so long that nothing of it counts."""
         paces = self._paces.items()
         self._paces = {name: own for name, own in paces if not all(pace.is_idle(now_ms) for pace in own)}
+
+
+class Refusals(Pacing):
+    """What agents asked for in vain. `look` before a call is decided, `count` when it came to nothing."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether anybody was refused lately; nobody is held up otherwise."""
+        return bool(self._paces)
+
+    def look(self, principal: str, tool: str, now_ms: int) -> RateError | None:
+        """Why this call has to wait, and how long; it counts for nothing itself."""
+        with self._lock:
+            known = [pace for scope, _ in self._limits(principal, tool) for pace in self._paces.get(scope, ())]
+            free_ms = max((pace.free_ms(now_ms) for pace in known), default=now_ms)
+        return None if free_ms <= now_ms or self._is_retreat(tool) else _in_vain(principal, free_ms - now_ms)
+
+    def count(self, principal: str, tool: str, now_ms: int) -> None:
+        """One call more that came to nothing."""
+        with self._lock:
+            for pace in self._paces_of(principal, tool, now_ms):
+                pace.count(now_ms)
+
+    def _limits(self, principal: str, tool: str) -> list[tuple[str, list[CallRate]]]:
+        contract = self._catalogue.find(tool)
+        kind = "reads" if contract is not None and contract.read else "effects"
+        return [(f"{scope}|{kind}", rates) for scope, rates in super()._limits(principal, tool)]
+
+
+def _in_vain(principal: str, wait_ms: int) -> RateError:
+    return RateError(
+        f"{principal} was refused as often as `refusals` of gateway.yaml lets it; nothing was decided",
+        code=TOO_MANY_REFUSALS,
+        next_step="do what the refusals say, not the same again; ask after `retry.after_seconds`",
+        retry_after_ms=wait_ms,
+    )
 
 
 def _too_many(principal: str, wait_ms: int) -> RateError:

@@ -9,7 +9,7 @@ import msgspec
 from bywire.adapters.sqlite_policy import SHADOWS_READ_MAX, ShadowRow
 from bywire.identity.trust import TrustRoot
 from bywire.model.errors import ConfigError, EvidenceError
-from bywire.policy.rule_index import rule_sites
+from bywire.policy.rule_index import objections, rule_sites
 from bywire.policy.shadow import DAY_MS, Shadow, check_allowed, sign_shadow, verify_shadow
 from bywire.seal import jcs
 from bywire.seal.keys import Signer
@@ -78,7 +78,8 @@ def shadow_rule(
             f"this is no shadow: {error}", code="shadow_malformed", next_step="bywire policy shadow --help"
         ) from error
     never = bundle.tables.get("shadow", {}).get("never", ())
-    check_allowed(shadow, rule_sites(bundle), bundle.tables.get("hard_rules", {}), never)
+    sites = rule_sites(bundle)
+    check_allowed(shadow, sites, bundle.tables.get("hard_rules", {}), never, objections=objections(sites))
     key = sign_with(owner)
     envelope = sign_shadow(shadow, key)
     verify_shadow(envelope, workspace.trust)

@@ -1,6 +1,6 @@
-"""`bywire policy compile`: the operator's agent-policies/*.yaml become Rego in a candidate bundle, examined as a whole.
+"""`bywire policy compile`: the operator's agent-policies/ become Rego in a candidate bundle, examined as a whole.
 
-The candidate is the operator's copy of the policy with one module and one module of tests for each YAML file. It is
+The candidate is the operator's copy of the policy with one module and one module of tests for each file there. It is
 written only when it is fit to decide; then it is signed and activated like any other.
 """
 
@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from bywire.adapters.agent_policy_file import parse
 from bywire.adapters.knowledge_base import operator_policy
 from bywire.adapters.policy_directory import check_empty, write_policy
 from bywire.adapters.policy_process import examine_apart
-from bywire.adapters.yaml_file import parse
 from bywire.config import agent_policy
 from bywire.config.reading import Node
 from bywire.gateway.contract import Contract
@@ -78,7 +78,7 @@ def compile_policies(workspace: Workspace, out: Path | None = None) -> Compiled:
 def read_policies(workspace: Workspace) -> tuple[AgentBounds, ...]:
     """The operator's agent policies with their tools, by agent. Raises ConfigError."""
     tools = known_tools(workspace)
-    names = workspace.directory.names(agent_policy.DIRECTORY, agent_policy.SUFFIXES, most=agent_policy.FILES_MAX)
+    names = workspace.directory.names(agent_policy.DIRECTORY, most=agent_policy.FILES_MAX)
     found: dict[str, AgentBounds] = {}
     for name in names:
         bounds = _read(workspace, name, tools)
@@ -111,6 +111,13 @@ def _tool(contract: Contract) -> Tool:
 
 def _read(workspace: Workspace, name: str, tools: tuple[Tool, ...]) -> AgentBounds:
     place = f"{agent_policy.DIRECTORY}/{name}"
+    if not name.endswith(agent_policy.SUFFIXES):
+        # Skipped, its bounds would be taken to be in force by whoever wrote it.
+        raise ConfigError(
+            f"{place!r} is neither YAML nor JSON by its name, so that it would not be read",
+            code="agent_policy_suffix",
+            next_step=f"name it NAME.yaml, .yml or .json, or move it out of {agent_policy.DIRECTORY}/",
+        )
     if re.fullmatch(agent_policy.FILE_NAME, name) is None:
         raise ConfigError(
             f"{name!r} is no name for a policy", code="agent_policy_name", next_step="use letters, digits, . _ and -"
@@ -127,7 +134,7 @@ def _read(workspace: Workspace, name: str, tools: tuple[Tool, ...]) -> AgentBoun
             ) from error
 
     source = str(workspace.directory.path / place)
-    bounds = parse(data, source, read, bytes_max=agent_policy.BYTES_MAX, aliases_max=0)
+    bounds = parse(data, source, read)
     return msgspec.structs.replace(bounds, source=name, digest=sha256_hex(data))
 
 

@@ -15,7 +15,8 @@ from bywire.model.errors import ConfigError
 from bywire.model.gateway import GatewayConfig
 from bywire.model.gateway_credentials import Found
 from bywire.model.gateway_telemetry import OtlpSettings, TelemetrySettings
-from bywire.wiring.chargeback import usage_between, used
+from bywire.wiring.budget_use import OwnLimits, in_use, limits_of
+from bywire.wiring.chargeback import usage_between
 from bywire.wiring.config_in_force import ConfigInForce
 from bywire.wiring.workspace import Workspace
 
@@ -35,6 +36,7 @@ class Telemetry:
         self._token = _token(said)
         self._arguments = said.arguments
         self.failures = 0
+        self._own_limits = OwnLimits()
         self.outboxes = self._outboxes(said)
         self._scrape: Callable[[], bytes] | None = None
         observers: list[Observer] = list(self.outboxes)
@@ -128,12 +130,14 @@ class Telemetry:
         workspace, settings = self._workspace, self._settings
         now_ms, bundle = workspace.clock.now_ms(), workspace.bundle()
         today = now_ms // DAY_MS
+        limits = (*limits_of(settings.budgets), *self._own_limits.of(bundle))
         return now_ms, Now(
             version=__version__,
             policy_revision=str(bundle.manifest.revision),
             policy_digest=bundle.digest,
             budgets=tuple(
-                Spent(one.scope, one.unit, used(workspace, one, today), one.per_day) for one in settings.budgets.budgets
+                Spent(one.limit.scope, one.limit.unit, one.limit.period, one.used, one.limit.limit)
+                for one in in_use(workspace, limits, now_ms)
             ),
             usage=tuple(
                 Used(one.principal, one.team, one.unit, one.amount) for one in usage_between(workspace, today, today)

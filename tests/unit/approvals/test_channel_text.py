@@ -4,13 +4,17 @@ import json
 import unicodedata
 
 import msgspec
+import pytest
 from approval_fixtures import packet as sample
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bywire.approvals import channel_slack, channel_teams
-from bywire.approvals.channel_text import ARGUMENTS_CHARS_MAX, LINE_CHARS_MAX, asked, line, visible
+from bywire.approvals.channel_text import ARGUMENTS_CHARS_MAX, LINE_CHARS_MAX, asked, line, pretty, visible
+from bywire.gateway.redaction import masked
+from bywire.gateway.sensitive import DEFAULT, Hosts, detector
 
+HOSTS = detector(DEFAULT, Hosts.ALL)
 HOSTILE = "<!channel> <@U1> *b* `c` [x](https://evil.example) <at>all</at> & \u202e\u200b"
 
 
@@ -39,6 +43,34 @@ def test_arguments_are_shown_whole_or_not_at_all():
     assert (fits.is_whole, fits.may_answer, len(fits.arguments)) == (True, True, ARGUMENTS_CHARS_MAX)
     long = told(action={"tool": "t", "parameters": {"a": "x" * (ARGUMENTS_CHARS_MAX - 7)}})
     assert (long.is_whole, long.may_answer, long.arguments) == (False, False, "")
+
+
+def test_rule_18_nobody_approves_in_a_chat_what_is_masked_there():
+    made = msgspec.structs.replace(sample(), action={"tool": "t", "parameters": {"host": "payments.prod.internal"}})
+    said = asked(made, url="u", owner="o", may_answer=True, display=lambda value: masked(value, HOSTS))
+    assert json.loads(said.arguments) == {"host": "[internal_host]"}
+    assert (said.is_whole, said.may_answer) == (False, False)
+    for document in (channel_slack.message(said, "soon"), channel_teams.message(said, "soon")):
+        assert "[internal_host]" in json.dumps(document)
+        assert "verdict needs the whole request" in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("replicas", "replicas"),
+        ("$schema", "$schema"),
+        ('a: 1\nnamespace: "staging"', '"a: 1\\nnamespace: \\"staging\\""'),
+        ("a: 1", '"a: 1"'),
+        ("", '""'),
+        (" a", '" a"'),
+        ("a\u202eb", '"a<U+202E>b"'),
+        ("a" * 129, '"' + "a" * 129 + '"'),
+    ],
+)
+def test_rule_18_a_name_forges_no_line_of_the_exact_arguments(name, shown):
+    made = msgspec.structs.replace(sample(), action={"tool": "t", "parameters": {name: 1}})
+    assert pretty(made) == f"{shown}: 1"
 
 
 def test_many_reasons_are_counted_and_not_hidden():

@@ -41,6 +41,7 @@ POLICY: dict[str, Any] = {
             "max_replicas": 50,
             "max_amount": 99.5,
             "currency": "EUR",
+            "otherwise": "approval",
             "parameters": {
                 "a.b": {"one_of": [1, "x", True], "optional": True},
                 "c": {"min": 1, "max": 2.5},
@@ -84,6 +85,11 @@ AGENTS: dict[str, Any] = {
     ],
 }
 
+SPEC: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"image": {"type": "string"}},
+}
 CONTRACT: dict[str, Any] = {
     "version": 1,
     "upstream": "cluster",
@@ -101,16 +107,22 @@ CONTRACT: dict[str, Any] = {
                 "type": "object",
                 "required": ["env", "replicas"],
                 "additionalProperties": False,
-                "properties": {"env": {"type": "string"}, "replicas": {"type": "integer"}, "cmd": {"type": "string"}},
+                "properties": {
+                    "env": {"type": "string"},
+                    "replicas": {"type": "integer"},
+                    "cmd": {"type": "string"},
+                    "spec": SPEC,
+                    "spec.to": SPEC,
+                    "more": {"type": "object"},
+                },
             },
             "idempotency": "native",
             "idempotency_key_from": "{env}:{replicas}",
             "undo": "compensatable",
             "environment_from": {"parameter": "env", "values": {"prod": "production", "dev": "non-production"}},
             "meaning": {
-                **dict.fromkeys(
-                    ("image", "amount", "currency", "command", "host", "script", "text", "replaced"), "cmd"
-                ),
+                **dict.fromkeys(("amount", "currency", "command", "host", "script", "text", "replaced"), "cmd"),
+                "image": "spec.image",
                 "replicas": "replicas",
             },
             "cost": [{"unit": "replica_hours", "parameter": "replicas", "factor": 0.0015}],
@@ -125,8 +137,27 @@ CONTRACT: dict[str, Any] = {
             "rate_per_hour": 5,
             "deadline_seconds": 9,
             "trusted_output": True,
+            "evidence": "required",
+            "verify": {
+                "tool": "state",
+                "parameters": {"name": {"parameter": "env"}, "whole": {"value": True}},
+                "expect": {
+                    "json.replicas": {"equals": {"parameter": "replicas"}},
+                    "json.restarts": {"at_most": {"value": 3}},
+                    "json.ready": {"present": True},
+                    "json.name": {"equals": {"value": "app"}},
+                    "json.used": {"at_most": {"parameter": "replicas"}},
+                },
+            },
+            "window": {"from": "env", "to": "cmd", "seconds": 3_600},
         },
         {"name": "look", "category": "read", "risk": "low", "schema": {"type": "object"}},
+        {
+            "name": "state",
+            "category": "read",
+            "risk": "low",
+            "schema": {"type": "object", "required": ["name"], "properties": {"name": {}, "whole": {}}},
+        },
     ],
 }
 _NAMED = ("accept", "accept-language", "if-match", "if-unmodified-since", "prefer", "x-github-api-version")
@@ -269,6 +300,7 @@ GATEWAY: dict[str, Any] = {
         {"scope": "environment:production", "unit": "actions", "per_minute": 2},
     ],
     "calls": [{"scope": "agent:*", "per_second": 5, "per_minute": 60}, {"scope": "tool:jobs.restart", "per_minute": 1}],
+    "refusals": [{"scope": "agent:deploy", "per_second": 50, "per_minute": 1_000}],
     "teams": {"platform": ["agent:deploy"]},
     "telemetry": {
         "otlp": {
@@ -291,6 +323,7 @@ GATEWAY: dict[str, Any] = {
         "arguments": True,
         "queue": 16,
     },
+    "bundles": {"token_file": "/etc/opa-reader"},
     "channels": {
         "web": {"verdicts": True, "session_seconds": 60},
         "slack": {

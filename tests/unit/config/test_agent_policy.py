@@ -7,6 +7,7 @@ import pytest
 
 from bywire.adapters.yaml_file import parse as parse_yaml
 from bywire.config import agent_policy
+from bywire.config.reading import FieldError
 from bywire.model.errors import ConfigError
 from bywire.policy.agent_bounds import Budget, HostPort, Image, Tool, UnresolvedError, resolved
 from bywire.policy.bundle import Module
@@ -334,6 +335,50 @@ def warnings(**fields):
     return " | ".join(resolved(bounds, TOOLS).warnings)
 
 
+COUNTED = (
+    *TOOLS,
+    Tool("llm.ask", units=frozenset({"tokens"})),
+    Tool("llm.tell", units=frozenset()),
+    *(Tool(f"grafana.{name}", read=True) for name in ("logs", "a", "b", "c")),
+)
+
+
+def warned(*names, **budgets):
+    """What is said of a file with these actions and budgets of its own."""
+    document = {"agent": "a", "actions": [{"name": name} for name in names], "budgets": budgets}
+    return " | ".join(resolved(agent_policy.parse(document, "p"), COUNTED).warnings)
+
+
+def test_a_budget_of_the_file_that_counts_no_read_says_so():
+    assert warned("deploy", per_second=10) == ""
+    said = warned("query", "deploy", "logs", per_second=10)
+    assert (
+        said
+        == "budgets: grafana.query and grafana.logs only read, and reads are not counted: see `calls` of gateway.yaml"
+    )
+    many = warned("query", "logs", "grafana.a", "grafana.b", "grafana.c", per_hour=1)
+    assert "budgets: grafana.query, grafana.logs, grafana.a and 2 more only read" in many
+    there = warned("query", environments={"production": {"per_minute": 2}})
+    assert "grafana.query only reads, and reads are not counted" in there
+    assert "not counted" not in warned("query", "deploy", per_day={"changes": 1}), "it is about what acts"
+    assert "not counted" in warned("query", per_day={"changes": 1})
+
+
+def test_a_budget_of_the_file_in_a_unit_that_nothing_costs_says_so():
+    assert warned("deploy", per_day={"replica_hours": 1}) == (
+        "budgets: no cost in replica_hours in the contract of deploy, so nothing is counted"
+    )
+
+
+def test_a_token_budget_says_who_declares_them():
+    declared = "only what callers declare, so who declares none spends none: give the contract a cost in tokens"
+    assert warned("ask", per_day={"tokens": 5}) == ""
+    assert warned("ask", "tell", per_day={"tokens": 5}) == f"budgets: tokens of llm.tell are {declared}"
+    tokens = {"per_day": {"tokens": 5}}
+    assert warnings(name="deploy", budgets=tokens) == f"deploy: tokens of deploy are {declared}"
+    assert "so nothing is counted" not in warnings(name="deploy", budgets=tokens)
+
+
 def test_what_can_match_nothing_is_warned_of():
     assert "no tool has this name yet" in warnings(name="unheard-of")
     assert "names no amount, currency, so every call is denied" in warnings(name="deploy", max_amount=1, currency="EUR")
@@ -343,3 +388,21 @@ def test_what_can_match_nothing_is_warned_of():
     assert "nobody approves a read" in warnings(name="query", approval_needed='env == "production"')
     assert "reads are not counted" in warnings(name="query", rate="1/hour")
     assert warnings(name="deploy", max_replicas=5, rate="1/hour") == ""
+
+
+def test_a_digest_alone_is_no_image_that_a_condition_finds():
+    digest = "sha256:" + "a" * 64
+    said = warnings(name="deploy", approval_needed=f'"{digest}" in images')
+    assert "approval_needed never finds sha256:aaaaaaaaaaaa... in images" in said
+    whole = warnings(name="deploy", approval_needed=f'"registry.example/app@{digest}" in images or env == "production"')
+    assert "never finds" not in whole
+
+
+def test_what_is_otherwise_says_beyond_what():
+    action = {"name": "deploy", "max_amount": 5, "currency": "EUR", "otherwise": "approval"}
+    assert agent_policy.parse({"agent": "a", "actions": [action]}, "p").actions[0].asks_beyond
+    for fields in ({"otherwise": "approval"}, {"otherwise": "ask", "max_replicas": 1}, {"otherwise": True}):
+        with pytest.raises(FieldError, match="otherwise"):
+            agent_policy.parse({"agent": "a", "actions": [{"name": "deploy", **fields}]}, "p")
+    assert "nobody approves a read" in warnings(name="query", max_replicas=1, otherwise="approval")
+    assert "nobody approves a read" not in warnings(name="query", max_replicas=1, otherwise="deny")

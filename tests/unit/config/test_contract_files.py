@@ -8,7 +8,7 @@ from bywire.config import contract_files
 from bywire.config.reading import FieldError
 from bywire.config.tool_names import is_connected
 from bywire.gateway.contract import Idempotency, Reversibility
-from bywire.model.connected import CostRule, Place
+from bywire.model.connected import CostRule, Place, TimeWindow
 
 SCHEMA = {
     "type": "object",
@@ -36,6 +36,7 @@ WHOLE = {
     "rate_per_hour": 5,
     "deadline_seconds": 9,
     "trusted_output": True,
+    "window": {"from": "env", "to": "cmd", "seconds": 3_600},
 }
 
 
@@ -50,11 +51,12 @@ def test_a_whole_contract_is_read_whole():
     assert (contract.category, contract.risk, contract.reviewed) == ("environment_write", "low", True)
     assert (contract.definition, contract.description) == ("sha256:" + "a" * 64, "Scales.")
     assert (contract.idempotency, contract.reversibility) == (Idempotency.NATIVE, Reversibility.COMPENSATABLE)
-    assert contract.place == Place("", "production", "env", {"prod": "production", "dev": "non-production"})
-    assert contract.meaning == {"image": "image", "replicas": "replicas", "command": "cmd"}
+    assert contract.place == Place("", "production", ("env",), {"prod": "production", "dev": "non-production"})
+    assert contract.meaning == {"image": ("image",), "replicas": ("replicas",), "command": ("cmd",)}
     # Costs are rounded up: what is too small to be told is still not free.
-    assert contract.cost == (CostRule("replica_hours", 2, "replicas"), CostRule("tries", 2_000))
+    assert contract.cost == (CostRule("replica_hours", 2, ("replicas",)), CostRule("tries", 2_000))
     assert (contract.commands, contract.rate_per_hour, contract.deadline_seconds) == (("kubectl",), 5, 9)
+    assert contract.window == TimeWindow("env", "cmd", 3_600)
     assert (contract.read, contract.fenced, contract.exposure_reducing) == (False, False, False)
     assert not contract.tells_others_words
 
@@ -131,6 +133,16 @@ WRONG = {
     "no rate": {"rate_per_hour": 0},
     "a read with a rate": {"category": "read", "rate_per_hour": 5},
     "a read with a cost": {"category": "read", "cost": []},
+    "a read with evidence": {"category": "read", "evidence": "required"},
+    "evidence by word": {"evidence": True},
+    "evidence that is optional": {"evidence": "optional"},
+    "a window of nothing known": {"window": {"from": "start", "seconds": 60}},
+    "a window until nothing known": {"window": {"from": "env", "to": "end", "seconds": 60}},
+    "a window that begins nowhere": {"window": {"to": "env", "seconds": 60}},
+    "a window without an end": {"window": {"from": "env"}},
+    "a window of one end": {"window": {"from": "env", "to": "env", "seconds": 60}},
+    "a window of no time": {"window": {"from": "env", "seconds": 0}},
+    "a window of more than a year": {"window": {"from": "env", "seconds": 31_622_401}},
 }
 
 
@@ -148,6 +160,13 @@ def test_what_a_contract_reads_from_is_closed():
     for more in ({"additionalProperties": True}, {"additionalProperties": {}}, {"patternProperties": {"^e": {}}}):
         with pytest.raises(FieldError, match="could mean the same"):
             parsed({**WHOLE, "schema": {**SCHEMA, **more}})
+
+
+def test_rule_01_what_stands_beside_a_reference_closes_nothing():
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"any": {"type": "object"}}}
+    schema = {**SCHEMA, **draft, "$ref": "#/definitions/any", "additionalProperties": False}
+    with pytest.raises(FieldError, match="may take other parameters"):
+        parsed({**LEAST, "schema": schema, "meaning": {"image": "image"}})
 
 
 def test_a_file_speaks_for_nobody_else_and_names_a_tool_once():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,136 @@ def unbounded(schema, where="", *, open_ends=False):
     return found
 
 
+# What something is called, when it was or what is written into it; all other numbers are how much is asked for.
+IDENTITIES = re.compile(
+    r"(?i).*(?:id|ids|iid|number|version)|duplicate_of|milestone|from|to|time|timeEnd|when|expires|number_value"
+)
+AMOUNT_MAX, POSITION_MAX, QUERY_MAX = 100_000, 1_000_000, 4_096
+POSITIONS = {"offset", "start", "line", "startLine", "start_line", "end_line"}
+
+
+def limits(schema, name=""):
+    """(parameter, type, bound) of every number and text of a schema."""
+    if "maximum" in schema:
+        yield name, "number", schema["maximum"]
+    if "maxLength" in schema:
+        yield name, "text", schema["maxLength"]
+    for inner, item in schema.get("properties", {}).items():
+        yield from limits(item, inner)
+    if isinstance(schema.get("items"), dict):
+        yield from limits(schema["items"], name)
+
+
+@pytest.mark.parametrize(("source", "name", "tool"), ALL, ids=[f"{source}.{name}" for source, name, _ in ALL])
+def test_how_much_is_asked_for_has_a_maximum_that_means_something(source, name, tool):
+    if KINDS[source].kind == HOST:
+        return
+    for parameter, kind, bound in limits(tool["schema"]):
+        if kind == "number" and not IDENTITIES.fullmatch(parameter):
+            assert bound <= (POSITION_MAX if parameter in POSITIONS else AMOUNT_MAX), parameter
+        if kind == "text" and tool["category"] == "read":
+            assert bound <= QUERY_MAX, parameter
+
+
+LOKI = {"datasourceUid": "d", "logql": "{}"}
+PROMETHEUS = {"datasourceUid": "d", "expr": "up", "endTime": "now"}
+JOB = {"owner": "o", "repo": "r", "job_id": 53_000_000_000}
+NODE = {"name": "n", "query": "kubelet"}
+ASKED = [
+    ("grafana", "query_loki_logs", {**LOKI, "limit": 100}, {**LOKI, "limit": 5_001}),
+    ("grafana", "query_loki_logs", {**LOKI, "logql": "x" * 4_096}, {**LOKI, "logql": "x" * 4_097}),
+    ("grafana", "query_prometheus", {**PROMETHEUS, "expr": "x" * 4_096}, {**PROMETHEUS, "expr": "x" * 60_000}),
+    ("grafana", "query_prometheus", {**PROMETHEUS, "stepSeconds": 60}, {**PROMETHEUS, "stepSeconds": 10**12}),
+    ("grafana", "get_annotations", {"from": 1_790_000_000_000, "limit": 100}, {"limit": 5_001}),
+    ("github", "get_job_logs", {**JOB, "tail_lines": 500}, {**JOB, "tail_lines": 10_001}),
+    ("kubernetes", "nodes_log", {**NODE, "tailLines": 10_000}, {**NODE, "tailLines": 10_001}),
+    # To this server nothing, 0 and -1 are the whole log.
+    ("kubernetes", "nodes_log", {**NODE, "tailLines": 1}, NODE),
+    ("kubernetes", "nodes_log", {**NODE, "tailLines": 1}, {**NODE, "tailLines": 0}),
+    ("kubernetes", "nodes_log", {**NODE, "tailLines": 1}, {**NODE, "tailLines": -1}),
+]
+
+
+@pytest.mark.parametrize(("source", "name", "sane", "huge"), ASKED)
+def test_reads_of_logs_and_metrics_are_bounded(source, name, sane, huge):
+    import jsonschema_rs
+
+    asked = jsonschema_rs.validator_for(pack(source).tools[name]["schema"])
+    assert asked.is_valid(sane)
+    assert not asked.is_valid(huge)
+
+
+BEGINS = re.compile(r"(?i)start|from|start_?time|start_?rfc_?3339")
+# Of one trace, of what is indexed by name, of notes and of versions: not of all that was measured meanwhile.
+TIMELESS = {"diff_tempo_traces", "get_annotations", "list_dashboard_versions", "list_alert_groups"}
+LABELS = {f"list_prometheus_{what}" for what in ("label_names", "label_values", "metric_names")}
+
+
+def test_each_read_that_takes_a_time_takes_a_bounded_stretch_of_it():
+    for source, name, tool in ALL:
+        begins = [one for one in tool["schema"].get("properties", {}) if BEGINS.fullmatch(one)]
+        if tool["category"] == "read" and begins and name not in TIMELESS | LABELS:
+            assert tool["window"]["from"] in begins, f"{source}.{name}"
+            assert tool["window"]["seconds"] <= 31 * 86_400
+            assert "to" in tool["window"]
+
+
+def test_a_server_without_a_start_of_its_own_is_told_one():
+    """Loki begins an hour ago where nobody says; these would begin with the first document."""
+    for name in ("query_elasticsearch", "query_quickwit"):
+        assert "startTime" in pack("grafana").tools[name]["schema"]["required"]
+
+
+FORGES = ("github", "github-rest", "gitlab-rest")
+# What a loop makes more of: runs, and what people are told of or have to look at.
+MAKES = ("create_", "add_", "fork_", "assign_copilot", "request_copilot", "rerun", "retry", "dispatch", "play_")
+MAKES_TOO = {"actions_run_trigger", "issue_write", "discussion_comment_write", "pull_request_review_write"}
+RERUNS = {
+    ("github-rest", "rerun_failed_jobs"),
+    ("github-rest", "rerun_workflow_run"),
+    ("gitlab-rest", "retry_job"),
+    ("gitlab-rest", "retry_pipeline"),
+}
+
+
+@pytest.mark.parametrize(("source", "name", "tool"), [one for one in ALL if one[0] in FORGES])
+def test_what_a_loop_makes_more_of_has_a_rate(source, name, tool):
+    if tool["category"] != "read" and (name.startswith(MAKES) or name in MAKES_TOO):
+        assert 0 < tool["rate_per_hour"] <= (6 if (source, name) in RERUNS else 600)
+
+
+@pytest.mark.parametrize(("source", "name"), sorted(RERUNS))
+def test_one_run_is_run_again_once_for_each_agent(source, name):
+    """Seed 001, 20.1: a second attempt at the same run is a person's; green by rerun is no evidence."""
+    found = contract_files.parse(
+        {"version": 1, "upstream": source, "tools": [pack(source).tools[name]]}, "", upstream=source
+    )
+    run = next(one for one in ("run_id", "job_id", "pipeline_id") if one in found[0].schema["properties"])
+    here = dict.fromkeys(found[0].schema["required"], "a")
+    assert found[0].key_for({**here, run: 7}) == found[0].key_for({**here, run: 7})
+    assert found[0].key_for({**here, run: 7}) != found[0].key_for({**here, run: 8})
+    assert found[0].key_for({**here, run: 7}) != found[0].key_for({**dict.fromkeys(here, "b"), run: 7})
+
+
+def test_what_may_be_said_or_opened_again_later_has_no_key_of_its_contract():
+    """`/retest` twice is two comments, and a branch that was merged is merged again next week: rates bound these."""
+    for source, name, tool in ALL:
+        if source in FORGES and name.startswith(("create_", "add_")):
+            assert "idempotency_key_from" not in tool, f"{source}.{name}"
+
+
+def test_a_rerun_of_what_failed_is_an_experiment_and_a_rerun_of_everything_runs_deployments_again():
+    again = {("github-rest", "rerun_failed_jobs"), ("gitlab-rest", "retry_pipeline")}
+    for source, name in RERUNS:
+        tool = pack(source).tools[name]
+        said = (tool["category"], tool["risk"], tool["undo"])
+        failed_only = ("harmless_reversible", "low", "compensatable")
+        # GitLab retries a job that passed as well: an old deployment's, for one.
+        assert said == (
+            failed_only if (source, name) in again else ("production_orchestration", "medium", "irreversible")
+        )
+
+
 @pytest.mark.parametrize(("source", "names"), HIGH.items())
 def test_what_reaches_far_is_of_high_risk(source, names):
     assert {pack(source).tools[name]["risk"] for name in names} <= {"high", "very-high"}
@@ -180,6 +311,8 @@ def test_a_contract_is_cut_to_what_a_server_of_another_version_takes():
         {"meaning": {"replicas": "n"}},
         {"cost": [{"unit": "tokens", "parameter": "n", "factor": 1}]},
         {"idempotency_key_from": "job-{n}"},
+        {"window": {"from": "n", "seconds": 60}},
+        {"window": {"from": "a", "to": "n", "seconds": 60}},
         {"schema": {**NARROW, "required": ["a", "n"]}},
     ],
 )

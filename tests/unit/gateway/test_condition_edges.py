@@ -28,7 +28,7 @@ def holds(test, target, parameters=None, **asked):
 )
 def test_equal_is_of_the_same_type(seen, wanted, held):
     assert holds(EQUALS, {"seen": seen}, value=wanted) is held
-    assert holds(EQUALS, {"seen": seen}, {"p": wanted}, parameter="p") is held
+    assert holds(EQUALS, {"seen": seen}, {"p": wanted}, parameter=("p",)) is held
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_equal_is_of_the_same_type(seen, wanted, held):
 )
 def test_at_most_is_of_whole_numbers(seen, most, held):
     assert holds(AT_MOST, {"seen": seen}, value=most) is held
-    assert holds(AT_MOST, {"seen": seen}, {"p": most}, parameter="p") is held
+    assert holds(AT_MOST, {"seen": seen}, {"p": most}, parameter=("p",)) is held
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_present_is_more_than_empty(seen, held):
 
 
 def test_a_parameter_is_asked_for_before_the_constant():
-    assert holds(EQUALS, {"seen": "a"}, {"p": "a"}, parameter="p", value="b")
+    assert holds(EQUALS, {"seen": "a"}, {"p": "a"}, parameter=("p",), value="b")
     assert holds(EQUALS, {"seen": "b"}, {"p": "a", "": "c"}, value="b")
 
 
@@ -64,5 +64,5 @@ def test_only_the_unmet_ones_are_named_in_order():
 
 
 def test_a_parameter_that_is_not_given_equals_nothing():
-    condition = Condition("same", "canary", Comparison.EQUALS, parameter="artifact")
+    condition = Condition("same", "canary", Comparison.EQUALS, parameter=("artifact",))
     assert unmet((condition,), {}, {"canary": None}) == ("same",)

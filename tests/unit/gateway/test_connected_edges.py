@@ -10,7 +10,7 @@ from bywire.gateway.connected import AMOUNT_MAX, MEANINGS, NUMBER_MAX, costs, ho
 from bywire.gateway.contract import ContractError
 from bywire.model.connected import Cost, CostRule
 
-WORDS = {"image": "i", "replicas": "r", "amount": "a", "currency": "c", "command": "m", "host": "h"}
+WORDS = {word: (word[:1],) for word in ("image", "replicas", "amount", "currency", "host")} | {"command": ("m",)}
 
 
 def meant(**parameters):
@@ -96,7 +96,7 @@ def test_what_cannot_be_read_as_the_contract_says_is_refused(parameters):
 
 @pytest.mark.parametrize("word", ["script", "text", "replaced"])
 def test_what_is_only_kept_or_run_as_it_stands_means_nothing_and_hides_nothing(word):
-    named = {word: "s", "host": "h"}
+    named = {word: ("s",), "host": ("h",)}
     found = meaning(named, "staging", {"s": "x", "h": "a.example"}, lambda text: text)
     assert found == {"environment": "staging", "hosts": ["a.example"], "endpoints": []}
 
@@ -147,22 +147,22 @@ def test_a_host_keeps_the_port_that_it_leads_to(text, endpoints):
 
 
 def test_costs_are_added_by_unit_and_rounded_up():
-    rules = (CostRule("hours", 24_000, "r"), CostRule("tokens", 5), CostRule("hours", 1))
+    rules = (CostRule("hours", 24_000, ("r",)), CostRule("tokens", 5), CostRule("hours", 1))
     assert costs(rules, {"r": "1.5"}, 2) == (Cost("hours", 36_001), Cost("tokens", 2_005))
-    assert costs((CostRule("x", 1, "r"),), {"r": 0.0001}, 0) == (Cost("x", 1),)
+    assert costs((CostRule("x", 1, ("r",)),), {"r": 0.0001}, 0) == (Cost("x", 1),)
     assert costs((), {}, 0) == ()
 
 
 def test_a_cost_has_an_upper_end():
-    assert costs((CostRule("x", 1, "r"),), {"r": AMOUNT_MAX}, 0) == (Cost("x", AMOUNT_MAX),)
-    for rules in ((CostRule("x", 2, "r"),), (CostRule("x", 1, "r"), CostRule("x", 1))):
+    assert costs((CostRule("x", 1, ("r",)),), {"r": AMOUNT_MAX}, 0) == (Cost("x", AMOUNT_MAX),)
+    for rules in ((CostRule("x", 2, ("r",)),), (CostRule("x", 1, ("r",)), CostRule("x", 1))):
         with pytest.raises(ContractError, match="too large"):
             costs(rules, {"r": AMOUNT_MAX}, 0)
 
 
 @pytest.mark.parametrize(
     ("rules", "named"),
-    [((CostRule("hours", 2, "r"),), "r"), ((CostRule("hours", AMOUNT_MAX), CostRule("hours", 1)), "hours")],
+    [((CostRule("hours", 2, ("r",)),), "r"), ((CostRule("hours", AMOUNT_MAX), CostRule("hours", 1)), "hours")],
 )
 def test_what_costs_too_much_is_named_as_the_caller_knows_it(rules, named):
     with pytest.raises(ContractError) as caught:
@@ -182,7 +182,7 @@ def test_a_number_is_never_negative_or_beyond_measure(value):
 
 @given(st.decimals(0, 10**6, places=3), st.integers(0, 10**6))
 def test_a_cost_is_never_less_than_it_is(value, factor):
-    (found,) = costs((CostRule("x", factor, "r"),), {"r": str(value)}, 0)
+    (found,) = costs((CostRule("x", factor, ("r",)),), {"r": str(value)}, 0)
     assert value * factor <= found.amount < value * factor + 1
 
 

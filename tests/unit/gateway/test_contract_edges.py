@@ -2,6 +2,8 @@
 
 import pytest
 from gateway_doubles import SECRET
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from bywire.gateway.contract import (
     PARAMETERS_BYTES_MAX,
@@ -10,9 +12,11 @@ from bywire.gateway.contract import (
     ContractError,
     Idempotency,
     Reversibility,
+    encoded_size,
     parameters,
 )
 from bywire.model.connection import Route
+from bywire.model.errors import BywireError, EvidenceError
 from bywire.seal import jcs
 
 PLAIN = Contract("plain", "repo_write", "target", parameters({"text": {"type": "string"}}))
@@ -126,3 +130,28 @@ def test_a_schema_made_here_takes_what_is_declared_and_nothing_else():
     for values in ({}, {"b": 2}, {"a": 1, "c": 3}, {"a": 1, "b": "2"}, {"a": "1"}):
         with pytest.raises(ContractError):
             known.check(made, values)
+
+
+def test_what_is_far_too_large_is_refused_before_it_has_a_canonical_form(monkeypatch):
+    many = {"text": [1.5] * 250_000}
+    monkeypatch.setattr("bywire.gateway.contract.jcs.canonical", lambda _: pytest.fail("it takes half a second"))
+    with pytest.raises(ContractError, match="too large"):
+        Catalogue(()).check(None, many)
+
+
+@given(
+    st.recursive(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53) | st.text(), st.lists)
+)
+def test_the_canonical_form_is_at_least_half_of_what_it_is_bounded_by_before(value):
+    try:
+        canonical = jcs.canonical({"a": value})
+    except EvidenceError:
+        assume(False)
+    assert encoded_size({"a": value}) <= 2 * len(canonical)
+
+
+@pytest.mark.parametrize("value", [object(), {1: object()}, 2**80, float("nan"), "\ud800", {"a": {1, 2}}])
+def test_what_is_no_json_is_told_so_by_its_canonical_form(value):
+    encoded_size({"a": value})
+    with pytest.raises(BywireError):
+        Catalogue(()).check(None, {"a": value})

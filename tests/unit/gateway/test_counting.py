@@ -144,6 +144,33 @@ def test_what_was_spent_is_told_by_the_day_and_lately_where_it_was_counted():
     )
 
 
+def test_what_a_budget_on_trial_is_about_is_told_whatever_the_period():
+    counts = {(PLACE, "tokens", HOUR, HOUR_NOW): 7_000, (TOOL, "actions", DAY, DAY_NOW): 2_000}
+    made, state = asked(), stored(counts=counts)
+    plain, found = (counting.usage(state, made, {}, wide=wide) for wide in (False, True))
+    assert found[:2] == plain
+    told = {(item["scope"], item["unit"], item["period"]): item for item in found[2:]}
+    assert len(told) == len(found[2:]) == 2 * (3 * 2 - 1)
+    assert (OWN, "tokens", DAY) not in told
+    assert told[PLACE, "tokens", HOUR] == {
+        "scope": PLACE,
+        "unit": "tokens",
+        "period": HOUR,
+        "observed": 7_000,
+        "asked": 5_000,
+        "frees_at_ms": HOUR_END,
+    }
+    assert (told[TOOL, "actions", DAY]["observed"], told[TOOL, "actions", DAY]["frees_at_ms"]) == (2_000, DAY_END)
+
+
+def test_rule_28_a_budget_on_trial_is_counted_and_never_full():
+    (found,) = counting.policy_debits(asked(), decision(obligations=[debit(shadowed=True)]))
+    assert (found.scope, found.amount, found.limit) == (OWN, 1_000, counting.NEVER_FULL)
+    for odd in (None, 1, "true", False):
+        (found,) = counting.policy_debits(asked(), decision(obligations=[debit(shadowed=odd)]))
+        assert found.limit == 3_000
+
+
 def test_rule_16_no_short_window_holds_a_retreat_up():
     state = stored(Counted(OWN, "actions", SECOND, 9_000, SOON))
     retreat = asked("rollback_release", {"to": LAST_GOOD}, ())

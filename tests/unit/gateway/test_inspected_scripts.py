@@ -12,7 +12,7 @@ KEY = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def classes(text, word):
-    found = inspect({"command": text}, meaning={word: "command"} if word else {}, settings=InspectionSettings())
+    found = inspect({"command": text}, meaning={word: ("command",)} if word else {}, settings=InspectionSettings())
     return {str(one.family) for one in found if one.certain}
 
 
@@ -37,5 +37,7 @@ def test_a_script_may_pipe_and_hides_nothing_else(text, plain, script, text_only
 
 
 def test_no_rule_reads_them():
-    said = meaning({"script": "a", "text": "b", "replaced": "c"}, "staging", {"a": "x", "b": "y", "c": "z"}, str)
+    said = meaning(
+        {"script": ("a",), "text": ("b",), "replaced": ("c",)}, "staging", {"a": "x", "b": "y", "c": "z"}, str
+    )
     assert said == {"environment": "staging"}

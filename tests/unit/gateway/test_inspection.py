@@ -16,7 +16,7 @@ from bywire.model.gateway_inspection import Finding, FindingClass, InspectionSet
 
 DEFAULT = InspectionSettings()
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
-COMMAND = {"command": "cmd"}
+COMMAND = {"command": ("cmd",)}
 
 
 def found(value, **how):
@@ -223,8 +223,8 @@ def test_a_parameter_that_means_a_host_is_read_as_one():
         ("evil.example:22", "ssh_destination"),
         ("ops@evil.example", "ssh_destination"),
     ):
-        assert kind in certain({"target": value}, meaning={"host": "target"})
-    assert found({"target": "shop.example.com:443", "n": "2852039166"}, meaning={"host": "target"}) == ()
+        assert kind in certain({"target": value}, meaning={"host": ("target",)})
+    assert found({"target": "shop.example.com:443", "n": "2852039166"}, meaning={"host": ("target",)}) == ()
 
 
 @pytest.mark.parametrize(
@@ -245,8 +245,8 @@ def test_a_parameter_that_means_a_host_is_read_as_one():
     ],
 )
 def test_a_host_that_programs_read_differently_is_found(value):
-    assert "ambiguous_host" in certain({"target": value}, meaning={"host": "target"})
-    assert "ambiguous_host" in certain({"target": ["good.com", value]}, meaning={"host": "target"})
+    assert "ambiguous_host" in certain({"target": value}, meaning={"host": ("target",)})
+    assert "ambiguous_host" in certain({"target": ["good.com", value]}, meaning={"host": ("target",)})
     assert "ambiguous_host" not in certain({"note": value})
 
 
@@ -254,15 +254,15 @@ def test_a_host_that_programs_read_differently_is_found(value):
     "value", ["good.com", "good.com:443", "https://good.com/a?b=https://c.com#d", "[::1]:80", "ssh://git@good.com/x"]
 )
 def test_a_host_with_one_reading_is_not_ambiguous(value):
-    assert "ambiguous_host" not in certain({"target": value}, meaning={"host": "target"})
+    assert "ambiguous_host" not in certain({"target": value}, meaning={"host": ("target",)})
 
 
 def test_a_parameter_that_means_a_path_stays_below_its_place():
     for value in ("/etc/x", "~/x", "C:\\x", "C:/x", "\\\\server\\share", "file:///x", " /x"):
-        assert "absolute_path" in certain({"f": value}, meaning={"path": "f"})
+        assert "absolute_path" in certain({"f": value}, meaning={"path": ("f",)})
         assert "absolute_path" not in kinds({"f": value})
-    assert found({"f": "charts/shop/values.yaml"}, meaning={"path": "f"}) == ()
-    assert "path_traversal" in certain({"f": "my file/../../x"}, meaning={"path": "f"})
+    assert found({"f": "charts/shop/values.yaml"}, meaning={"path": ("f",)}) == ()
+    assert "path_traversal" in certain({"f": "my file/../../x"}, meaning={"path": ("f",)})
 
 
 LISTED = [

@@ -15,7 +15,7 @@ WRAPPER, MARK, CODE, MAYBE = "shell_wrapper", "shell_metacharacter", "inline_cod
 
 def told(line, listed):
     """Every kind in the `cmd` of a call, with a `?` where it is not certain."""
-    findings = inspect({"cmd": line}, commands=listed, meaning={"command": "cmd"}, settings=DEFAULT)
+    findings = inspect({"cmd": line}, commands=listed, meaning={"command": ("cmd",)}, settings=DEFAULT)
     return {one.kind if one.certain else f"{one.kind}?" for one in findings}
 
 

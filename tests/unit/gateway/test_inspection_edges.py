@@ -181,7 +181,7 @@ def test_a_secret_that_goes_on_in_the_next_line_is_found(line_end, note):
     ],
 )
 def test_what_is_encoded_is_read_as_what_its_parameter_means(word, text, kinds):
-    assert {kind for _, kind in told({"p": text}, meaning={word: "p"})} == kinds
+    assert {kind for _, kind in told({"p": text}, meaning={word: ("p",)})} == kinds
 
 
 @pytest.mark.parametrize("data", [AWS, f"key {AWS} of ana", f"{AWS[:8]}\n{AWS[8:]}"])
@@ -205,11 +205,19 @@ def test_what_is_compressed_holds_what_it_holds(data):
         ({"cmd": "helm ls", "args": "kubectl get"}, {"command": "cmd"}, {"cmd"}),
         ({"cmd": "kubectl get", "run": "db.example.com"}, {"host": "run"}, set()),
         ({"cmd": {"first": "kubectl get", "then": "helm ls"}}, {}, {"cmd.then"}),
+        ({"spec": {"do": "kubectl get", "then": "helm ls"}}, {"command": "spec.do"}, set()),
+        ({"spec": {"do": "helm ls", "then": "helm ls"}}, {"command": "spec.do"}, {"spec.do"}),
+        ({"a": {"b": {"do": ["helm", "ls"]}, "do": "helm ls"}}, {"command": "a.b.do"}, {"a.b.do"}),
+        ({"spec": {"do": "kubectl get"}, "do": "helm ls", "cmd": "ls"}, {"command": "spec.do"}, set()),
+        ({"cmd": {"do": "helm ls", "then": "ls"}}, {"text": "cmd.do"}, {"cmd.then"}),
+        ({"cmd": {"do": "kubectl get", "then": "db.example.com"}, "run": "ls"}, {"host": "cmd.then"}, {"run"}),
+        ({"spec": ["helm ls", {"do": "helm ls"}]}, {"command": "spec.do"}, set()),
         ({"cmd": {"first": ["kubectl", "get"], "then": ["helm", "ls"]}}, {}, {"cmd.then"}),
     ],
 )
 def test_a_list_of_programs_is_for_the_parameters_that_are_commands(parameters, meaning, places):
-    named = {one.parameter for one in found(parameters, commands=LISTED, meaning=meaning) if one.kind != "raw_ip"}
+    said = {word: tuple(place.split(".")) for word, place in meaning.items()}
+    named = {one.parameter for one in found(parameters, commands=LISTED, meaning=said) if one.kind != "raw_ip"}
     assert named == places
 
 

@@ -30,7 +30,7 @@ MEANINGS = ("", "command", "host", "path", "script")
 
 def asked(text, meaning):
     commands = ("ls",) if meaning == "command" else ()
-    return inspect({"p": text}, commands=commands, meaning={meaning: "p"} if meaning else {}, settings=SETTINGS)
+    return inspect({"p": text}, commands=commands, meaning={meaning: ("p",)} if meaning else {}, settings=SETTINGS)
 
 
 @pytest.mark.parametrize("meaning", MEANINGS)

@@ -17,7 +17,7 @@ from gateway_doubles import (
 from bywire.gateway.contract import Catalogue, Contract, parameters
 from bywire.gateway.deciding import Decider
 from bywire.gateway.pending import Pending
-from bywire.model.decision import Effect
+from bywire.model.decision import Effect, Reason
 
 TEXT = {"type": "string"}
 NAMES = parameters({"a": TEXT}, {"a.b": TEXT, "ab": TEXT, "list": {"type": "array"}})
@@ -107,6 +107,17 @@ def test_rule_06_a_person_is_asked_about_the_masked_action():
 @pytest.mark.parametrize(("tool", "shadows"), [("look", 0), ("draft", 1)])
 def test_a_rule_on_trial_is_asked_about_what_nobody_reviewed_and_not_about_a_reviewed_read(tool, shadows):
     assert len(World(ALLOW).read(tool).policy_input["shadow"]) == shadows
+
+
+@pytest.mark.parametrize("effect", [Effect.DENY, Effect.APPROVAL_NEEDED])
+def test_rule_28_what_refuses_a_reviewed_read_may_be_on_trial_too(effect):
+    for rule, asked in (("gate.coverage_low", [0, 1]), ("gate.coverage_missing", [0])):
+        objects = decision(effect, reasons=(Reason(rule, {}),))
+        world = World(objects, ALLOW)
+        judged = world.read("look")
+        assert judged.decision == (ALLOW if len(asked) == 2 else objects)
+        assert [len(question["shadow"]) for question in world.engine.asked] == asked
+        assert judged.policy_input == world.engine.asked[-1]
 
 
 def test_rule_16_budgets_that_nobody_can_read_stop_every_write_but_a_retreat():

@@ -27,6 +27,7 @@ from bywire.model.decision import Effect
 from bywire.model.operator import ChangeWindow
 from bywire.seal import jcs
 
+MARK = "note repeats untrusted output that this run has read"
 PLAN = {
     "service": "storefront",
     "environment": "production",
@@ -184,12 +185,12 @@ def test_a_person_is_asked_once_while_the_question_is_alive():
 
 def test_rule_18_people_are_asked_anew_once_more_speaks_against_it_than_they_were_told():
     told = candidate(packet_of(STEP))
-    made, new = pending(told).packet(STEP, STEP.contract, wanted(), question(STEP), ("note",))
+    made, new = pending(told).packet(STEP, STEP.contract, wanted(), question(STEP), (MARK,))
     assert new
-    assert made.uncertain == ("note repeats untrusted output that this run has read",)
+    assert made.uncertain == (MARK,)
     assert made.id != told.packet.id, "the store keeps the first packet of a name"
     # Who was told more was told this, too; two sessions that ask in turns are two questions and no more.
-    for repeated, packet in (((), told.packet), (("note",), made)):
+    for repeated, packet in (((), told.packet), ((MARK,), made)):
         again = pending(candidate(made), told).packet(STEP, STEP.contract, wanted(), question(STEP), repeated)
         assert again[1] is False
         assert set(packet.uncertain) <= set(again[0].uncertain)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from collections import Counter
 
 import pytest
@@ -133,7 +134,7 @@ def test_rule_04_a_lone_surrogate_in_a_secret_breaks_nothing():
 
 
 def test_the_redactors_version_is_part_of_every_action():
-    assert REDACTOR_VERSION == "redactor/2"
+    assert REDACTOR_VERSION == "redactor/3"
 
 
 @pytest.mark.parametrize(
@@ -162,3 +163,32 @@ def test_what_was_replaced_is_counted_by_kind_alike_in_both_forms(value, counts)
     again: Counter[str] = Counter()
     assert mask(once, DEFAULT, again) == once
     assert not again, "what was taken out is not taken out twice"
+
+
+@pytest.mark.parametrize(
+    "name", [f"ghp_{'a1B2' * 9}", "eyJpZCI6NDJ9", "030 1234567", "4111111111111111", "me@shop.example"]
+)
+def test_rule_04_nobody_can_write_the_name_that_another_is_replaced_by(name):
+    (mark,) = REDACTOR.canonical({name: 1})
+    assert mark != name
+    (of_mark,) = REDACTOR.canonical({mark: 1})
+    said = [
+        {mark: "viewer"},
+        {name: "viewer"},
+        {name: "owner", mark: "viewer"},
+        {name: "viewer", mark: "owner"},
+        {of_mark: "viewer"},
+        {name: "viewer", mark: "viewer", of_mark: "viewer"},
+        {f"x{mark}": "viewer"},
+        {f"{name} {mark}": "viewer"},
+        {f"{mark} {name}": "viewer"},
+    ]
+    forms = [REDACTOR.canonical({"inputs": one})["inputs"] for one in said]
+    assert [len(form) for form in forms] == [len(one) for one in said]
+    assert len({json.dumps(form, sort_keys=True) for form in forms}) == len(said)
+    assert all(name not in json.dumps(form) for form in forms)
+
+
+def test_rule_04_a_card_number_as_a_number_is_not_the_same_as_a_text():
+    assert REDACTOR.canonical({"card": 4111111111111111}) != REDACTOR.canonical({"card": "4111111111111111"})
+    assert REDACTOR.canonical([4111111111111111]) != REDACTOR.canonical(["number 4111111111111111"])

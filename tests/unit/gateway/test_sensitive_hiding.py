@@ -172,7 +172,6 @@ def test_rule_04_a_number_is_a_card_too():
     assert REDACTOR.canonical({"n": int(CARD), "m": int(CARD) + 1})["m"] == int(CARD) + 1
     assert CARD not in json.dumps(REDACTOR.canonical({"n": int(CARD)}))
     assert REDACTOR.shown([int(CARD)]) == ["[payment_card]"]
-    assert REDACTOR.canonical({"n": int(CARD)}) == REDACTOR.canonical({"n": CARD})
 
 
 def test_rule_04_equal_ones_stay_comparable_for_pii_too():

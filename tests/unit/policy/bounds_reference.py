@@ -9,6 +9,7 @@ import re
 from decimal import Decimal
 
 UNKNOWN = None
+IMAGE = "image_not_allowed"
 PLACES = ("non-production", "staging", "production")
 
 
@@ -43,14 +44,23 @@ def judged(document, tools, question, ask=None):
         listed = at(question, "action", "environment") in action["allowed_environments"]
         refused |= set() if listed or lifted(action, question, ask) else {"environment"}
     meaning = at(question, "action", "meaning") or {}
+    beyond, unsound = set(), set()  # what a bound does not allow, and that of it which no person can decide on
     if "allowed_images" in action:
         images = meaning.get("images")
-        fine = isinstance(images, list) and images and all(image_fits(i, action["allowed_images"]) for i in images)
-        refused |= set() if fine else {"image_not_allowed"}
+        images = images if isinstance(images, list) and images else [None]
+        pinned = [image for image in images if image_fits(image, [{}])]
+        beyond |= {IMAGE for image in pinned if not image_fits(image, action["allowed_images"])}
+        unsound |= {IMAGE} if len(pinned) < len(images) else set()
     for key, word in (("max_replicas", "replicas"), ("max_amount", "amount")):
         if key in action:
             value = meaning.get(word)
-            refused |= set() if number(value) and 0 <= value <= action[key] else {key}
+            told = number(value) and value >= 0
+            (beyond if told else unsound).update({key} if not told or value > action[key] else ())
+    if action.get("otherwise") == "approval":
+        asked = True if beyond else asked
+    else:
+        refused |= beyond
+    refused |= unsound
     if "currency" in action and not same(meaning.get("currency"), action["currency"]):
         refused.add("currency")
     for path, rule in action.get("parameters", {}).items():
@@ -153,19 +163,17 @@ def host_fits(host, name):
 
 
 def budget_words(document, question):
-    told = [item for item in at(question, "state", "usage") or [] if isinstance(item, dict)]
-    for unit, most in amounts(document.get("budgets", {}), "day").items():
-        items = [item for item in told if item.get("unit") == unit and item.get("period") == "day"]
-        yield from ("budget" for item in items if not leaves_room(item, most))
-    for scope, budgets in sliding(document, question):
-        for period in ("second", "minute"):
+    own = {"scope": f"principal:agent:{document['agent']}"}  # of what names no scope
+    told = [own | item for item in at(question, "state", "usage") or [] if isinstance(item, dict)]
+    for scope, budgets in counted(document, question):
+        for period in ("second", "minute", "hour", "day"):
             for unit, most in amounts(budgets, period).items():
                 named = {"scope": scope, "unit": unit, "period": period}
                 items = [item for item in told if all(item.get(name) == value for name, value in named.items())]
                 yield from ("budget" for item in items if not leaves_room(item, most))
 
 
-def sliding(document, question):
+def counted(document, question):
     """(what a count is called, the budgets that count there), for this question."""
     agent, tool, place = document["agent"], at(question, "action", "tool"), at(question, "action", "environment")
     budgets = document.get("budgets", {})
@@ -176,7 +184,7 @@ def sliding(document, question):
         if isinstance(tool, str) and action["name"] in (tool, tool.rpartition(".")[2]):
             yield f"principal:agent:{agent}|tool:{tool}", action.get("budgets", {})
             number_of, _, period = re.sub(r"\s*(/|per)\s*", " ", action.get("rate", "0/hour")).partition(" ")
-            if period in ("second", "minute"):
+            if int(number_of):
                 yield f"principal:agent:{agent}|tool:{tool}", {f"per_{period}": int(number_of)}
 
 

@@ -153,6 +153,8 @@ def actions(draw, name):
     for key, values in optional.items():
         if draw(st.integers(0, 2)) == 0:
             document[key] = draw(values)
+    if document.keys() & {"allowed_images", "max_replicas", "max_amount"} and draw(st.booleans()):
+        document["otherwise"] = draw(st.sampled_from(["deny", "approval", "approval"]))
     ask = None
     kind = draw(st.integers(0, 3))
     if kind == 1:
@@ -252,11 +254,11 @@ usages = st.lists(
         {
             "unit": st.sampled_from(["replica_hours", "tokens", "actions"]),
             "period": st.sampled_from(["day", "day", "hour", "minute", "second"]),
-            "scope": st.sampled_from(SCOPES),
             "observed": st.sampled_from([0, 1_000, 99_999, 100_000, 5_000, None, "1"]),
             "asked": st.sampled_from([0, 1, 1_000, 100_000, -1, None]),
             "frees_at_ms": st.sampled_from([None, 0, 10**13, "1"]),
-        }
+        },
+        optional={"scope": st.sampled_from(SCOPES)},
     ),
     max_size=3,
 )

@@ -301,3 +301,43 @@ def test_a_way_is_not_shortened_by_dots(parameters):
 def test_egress_holds_the_port_and_takes_nothing_for_no_host(meaning, is_denied):
     refused, _ = denied({"egress": ["api.example.com:443"]}, {"meaning": meaning})
     assert refused == ({"egress"} if is_denied else set())
+
+
+PINNED, LISTED = "registry.example/app@sha256:" + "b" * 64, "registry.example/app@sha256:" + "a" * 64
+ASKING = {
+    "allowed_images": [{"digest": "sha256:" + "a" * 64}],
+    "max_replicas": 50,
+    "max_amount": 100,
+    "currency": "EUR",
+    "otherwise": "approval",
+}
+WITHIN = {"images": [LISTED], "replicas": 50, "amount": 100, "currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("meaning", "refused", "asks"),
+    [
+        ({}, set(), False),
+        ({"images": [PINNED]}, set(), True),
+        ({"replicas": 200}, set(), True),
+        ({"amount": 100.5}, set(), True),
+        ({"images": [PINNED, LISTED], "replicas": 51}, set(), True),
+        ({"images": ["registry.example/app:latest"]}, {"image_not_allowed"}, False),
+        ({"images": [PINNED, "registry.example/app:latest"]}, {"image_not_allowed"}, True),
+        ({"images": ["sha256:" + "b" * 64]}, {"image_not_allowed"}, False),
+        ({"images": []}, {"image_not_allowed"}, False),
+        ({"images": None}, {"image_not_allowed"}, False),
+        ({"replicas": None}, {"max_replicas"}, False),
+        ({"replicas": "200"}, {"max_replicas"}, False),
+        ({"replicas": -1}, {"max_replicas"}, False),
+        ({"amount": True}, {"max_amount"}, False),
+        ({"amount": 101, "currency": "USD"}, {"currency"}, True),
+    ],
+)
+def test_beyond_a_bound_a_person_decides_on_what_is_named_and_told(meaning, refused, asks):
+    told = {name: value for name, value in {**WITHIN, **meaning}.items() if value is not None}
+    assert denied(ASKING, {"meaning": told}) == (refused, asks)
+    always, never = denied({**ASKING, "otherwise": "deny"}, {"meaning": told})
+    assert never is False
+    assert always >= refused
+    assert bool(always) == bool(refused or asks)

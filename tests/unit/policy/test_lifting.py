@@ -3,10 +3,12 @@
 import copy
 
 import pytest
-from knowledge import ACTION, GATE, asking, bundle, fixture, merged
+from knowledge import ACTION, GATE, asking, bundle, files, fixture, merged
 
 from bywire.model.decision import Effect
+from bywire.policy.bundle import parse_bundle
 from bywire.policy.engine import PolicyEngine
+from bywire.policy.rule_index import objections, rule_sites
 
 ENGINE = PolicyEngine(bundle())
 TABLES = bundle().tables
@@ -227,6 +229,25 @@ def test_rule_28_a_trial_hides_nothing_behind_it():
         *READ, action={"unmet_preconditions": ["reachable"]}, shadow=on_trial("action.precondition_unmet")
     )
     assert rules(question | {"change": None}) == {"input.incomplete"}
+
+
+AGENT = b"""package bywire.agents["x"]
+
+deny contains {"rule": "agents.x.budget", "facts": {}} if input.a
+
+approval contains {"rule": "agents.x.approval_needed", "facts": {}} if input.b
+"""
+
+
+def test_rule_28_what_only_allows_or_changes_or_notes_cannot_be_on_trial():
+    found = objections(rule_sites(parse_bundle(files() | {"agents/x.rego": AGENT})))
+    assert {"agents.x.budget", "agents.x.approval_needed", "contract.unreviewed", "contract.unclassified"} <= found
+    assert {"gate.sbom_missing", "action.precondition_unmet", "bounds.limit_missing", "input.clock"} <= found
+    assert not found & {
+        *("action.undecided", "allow.table", "allow.trial", "approval.irreversible", "approval.required"),
+        *("bounds.capped", "gate.passed", "gate.loosening_ignored", "inspect.masked", "inspect.uncertain"),
+        *("session.tainted", "shadow.refused", "break_glass.expired", "grant.expired"),
+    }
 
 
 @pytest.mark.parametrize("expires", [1790000000000, None, "never"])

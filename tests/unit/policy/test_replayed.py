@@ -98,6 +98,32 @@ def test_a_limit_is_suggested_from_everything_that_was_asked():
     assert (found.principal, found.tool, found.subject) == ("agent:a", "deploy", "meaning.replicas")
 
 
+def test_a_budget_is_suggested_from_what_was_used_and_asked_in_all():
+    scope = "principal:agent:a|tool:deploy"
+
+    def using(made, observed, *others):
+        usage = [{"scope": scope, "unit": "tokens", "period": "minute", "observed": observed, "asked": 1_000}, *others]
+        return made[0], {**made[1], "state": {"usage": usage}}
+
+    facts = {"unit": "tokens", "period": "minute", "scope": scope, "observed": 99_000, "asked": 1_000, "limit": 50_000}
+    other = {"scope": "principal:agent:a", "unit": "tokens", "period": "minute", "observed": 10**9, "asked": 1_000}
+    recorded = [using(plain(), number * 1_000, other) for number in range(99)]
+    odd = [(plain()[0], {**plain()[1], "state": state}) for state in (None, {"usage": 7}, {"usage": [7, {}]})]
+    worst = using(tried("agents.a.budget", facts=facts), 99_000, other)
+    (found,) = of(*recorded, worst, *odd).suggestions
+    assert found.subject == f"tokens by the minute of {scope}"
+    assert (found.observed, found.hits, found.percentile) == (100, 1, 99)
+    assert (found.highest, found.limit) == (100, 50)
+
+
+def test_a_day_of_all_that_an_agent_does_names_no_scope_in_the_question():
+    facts = {"unit": "actions", "period": "day", "scope": "principal:agent:a", "observed": 2, "asked": 1, "limit": 2}
+    decided_, question = tried("agents.a.budget", facts=facts)
+    usage = [{"unit": "actions", "period": "day", "observed": 2, "asked": 1}]
+    (found,) = of((decided_, {**question, "state": {"usage": usage}})).suggestions
+    assert (found.highest, found.limit, found.hits) == (0.003, 0.002, 1)
+
+
 def test_a_parameter_is_told_with_its_refused_values():
     facts = {"parameter": "spec.mode", "must": "be x"}
     recorded = [tried("agents.a.parameter", facts=facts, parameters={"spec": {"mode": mode}}) for mode in ("y", "y", 7)]

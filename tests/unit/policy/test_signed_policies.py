@@ -92,6 +92,11 @@ def shadow(**changed):
 
 RULES = {"gate.coverage_low", "gate.hard", "grant.expired", "principal.unknown", "duties.x", "state.x", "approval.x"}
 HARD = {"gate.hard": True}
+OBJECTIONS = {"gate.coverage_low"}
+
+
+def allowed(made, never=()):
+    check_allowed(made, RULES | {"allow.table"}, HARD, never, objections=OBJECTIONS)
 
 
 def test_a_shadow_counts_here_and_until_it_expires():
@@ -103,7 +108,7 @@ def test_a_shadow_counts_here_and_until_it_expires():
     assert not signed.in_force(NOW - 1, "tiny", "staging")
     assert not signed.in_force(NOW, "other", "staging")
     assert not signed.in_force(NOW, "tiny", "non-production")
-    check_allowed(signed, RULES, HARD)
+    allowed(signed)
 
 
 @pytest.mark.parametrize("envelope", [sign_shadow(shadow(), BOB), sign_shadow(shadow(owner="agent:x"), AGENT)])
@@ -123,6 +128,7 @@ def test_a_shadow_of_a_retired_key_is_not_believed():
         ({"environment": "production"}, "production"),
         ({"rule": "gate.hard"}, "hard rule"),
         ({"rule": "gate.misspelt"}, "no rule"),
+        ({"rule": "allow.table"}, "refuses nothing"),
         ({"expires_at_ms": NOW}, "1 to"),
         ({"expires_at_ms": NOW + (DAYS_MAX + 1) * DAY_MS}, "1 to"),
         *(({"rule": f"{prefix}x"}, "never shadowed") for prefix in NEVER),
@@ -130,15 +136,15 @@ def test_a_shadow_of_a_retired_key_is_not_believed():
 )
 def test_rule_28_what_may_never_be_shadowed(changed, told):
     with pytest.raises(PolicyError, match=told) as refused:
-        check_allowed(shadow(**changed), RULES, HARD)
+        allowed(shadow(**changed))
     assert refused.value.code == "shadow_refused"
     assert refused.value.next_step
 
 
 def test_a_policy_may_add_to_what_is_never_shadowed():
-    check_allowed(shadow(), RULES, HARD, ("approval.",))
+    allowed(shadow(), ("approval.",))
     with pytest.raises(PolicyError, match="never shadowed"):
-        check_allowed(shadow(), RULES, HARD, ("gate.coverage_",))
+        allowed(shadow(), ("gate.coverage_",))
 
 
 @pytest.mark.parametrize("changed", [{"environment": "production"}, {"rule": "grant.expired"}, {"rule": "duties.x"}])

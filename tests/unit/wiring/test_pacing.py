@@ -8,12 +8,13 @@ import pytest
 from bywire.gateway.contract import Catalogue
 from bywire.gateway.contracts import CONTRACTS
 from bywire.model.errors import RateError
+from bywire.model.gateway import GatewayConfig
 from bywire.model.gateway_budgets import CallRate
 from bywire.wiring import pacing, payload
-from bywire.wiring.pacing import Pacing
+from bywire.wiring.pacing import Pacing, Refusals
 
 NOW = 1_790_000_000_000
-READ, RETREAT = "get_deployment_status", "rollback_release"
+READ, WRITE, RETREAT = "get_deployment_status", "rerun_job", "rollback_release"
 CATALOGUE = Catalogue(CONTRACTS)
 
 
@@ -124,3 +125,63 @@ def test_it_is_told_as_busy_with_the_time_to_come_back():
     assert (said["code"], said["retryable"], said["retry"]) == ("busy", True, {"key": "k", "after_seconds": 2})
     assert [rule["rule"] for rule in said["rules"]] == ["calls_too_many"]
     assert "agent:a" in said["reason"]
+
+
+def in_vain(*rates):
+    return Refusals(tuple(CallRate(*rate) for rate in rates), CATALOGUE)
+
+
+def waits(refusals, principal="agent:a", now=NOW, tool=WRITE):
+    held = refusals.look(principal, tool, now)
+    return held.retry_after_ms if held is not None else 0
+
+
+def test_without_a_word_a_loop_is_broken_after_three_hundred_refusals_in_a_minute():
+    refusals = Refusals(GatewayConfig().refusals, CATALOGUE)
+    for step in range(300):
+        assert waits(refusals, now=NOW + step) == 0
+        refusals.count("agent:a", WRITE, NOW + step)
+    assert waits(refusals, now=NOW + 299) == 60_000 - 299
+    assert waits(refusals, now=NOW + 60_000) == 0
+    assert waits(refusals, now=NOW + 299, principal="agent:b") == 0
+
+
+def test_what_is_looked_at_counts_for_nothing_and_leaves_nothing_behind():
+    refusals = in_vain(("agent:*", "minute", 1))
+    assert not any(waits(refusals) for _ in range(9))
+    assert not refusals.remembers
+    refusals.count("agent:a", WRITE, NOW)
+    assert refusals.remembers
+    assert [waits(refusals, now=NOW + 1) for _ in range(3)] == [59_999] * 3
+
+
+def test_a_loop_of_refused_effects_leaves_reads_alone_and_the_other_way_round():
+    refusals = in_vain(("agent:*", "minute", 1))
+    refusals.count("agent:a", "no_such_tool", NOW)
+    assert (waits(refusals), waits(refusals, tool="another"), waits(refusals, tool=READ)) == (60_000, 60_000, 0)
+    refusals.count("agent:b", READ, NOW)
+    assert (waits(refusals, "agent:b", tool=READ), waits(refusals, "agent:b")) == (60_000, 0)
+
+
+def test_rule_16_refusals_never_hold_up_a_retreat():
+    refusals = in_vain(("agent:*", "minute", 1))
+    refusals.count("agent:a", RETREAT, NOW)
+    assert (waits(refusals, tool=RETREAT), waits(refusals)) == (0, 60_000)
+
+
+def test_refusals_of_one_tool_and_of_one_agent_are_bounded_apart():
+    refusals = in_vain((f"tool:{WRITE}", "minute", 1), ("agent:b", "second", 1))
+    refusals.count("agent:a", WRITE, NOW)
+    refusals.count("agent:b", "deploy_release", NOW)
+    assert (waits(refusals), waits(refusals, tool="deploy_release")) == (60_000, 0)
+    assert waits(refusals, "agent:b", tool="start_rollout") == 1_000
+    assert waits(in_vain()) == 0
+
+
+def test_it_says_to_do_something_else():
+    refusals = in_vain(("agent:*", "minute", 1))
+    refusals.count("agent:a", WRITE, NOW)
+    said = payload.of_error(refusals.look("agent:a", WRITE, NOW + 1), key="k")
+    assert (said["code"], said["retry"]) == ("busy", {"key": "k", "after_seconds": 60})
+    assert [rule["rule"] for rule in said["rules"]] == ["refusals_too_many"]
+    assert "do what the refusals say" in said["next_step"]

@@ -1,0 +1,50 @@
+"""Where a read that is only decided runs: where it is asked, unless others would wait for it."""
+
+import asyncio
+
+import pytest
+
+from bywire.gateway.contract import Catalogue, Contract, parameters
+from bywire.model.ask import Answered, Ask
+from bywire.model.decision import Outcome, OutcomeStatus
+from bywire.wiring.gateway import SOON_BYTES_MAX, Gateway
+
+READ = Contract("look", "read", "target", parameters({"text": {"type": "string"}}), read=True)
+PINNED = Contract("up.look", "read", "target", READ.schema, read=True, definition="sha256:" + "0" * 64)
+WRITE = Contract("change", "repo_write", "target", READ.schema)
+SMALL = {"text": "x" * (SOON_BYTES_MAX - len('{"text":""}'))}
+
+
+class Decides:
+    """As much of a gateway as grants."""
+
+    catalogue = Catalogue((READ, PINNED, WRITE))
+    agrant, _granted = Gateway.agrant, staticmethod(Gateway._granted)
+
+    def __init__(self):
+        self.pooled = 0
+
+    def permit(self, token, ask, *, exact):
+        outcome = Outcome(status=OutcomeStatus.DENIED, action_digest="", decision=None)
+        return Answered(outcome=outcome, payload={"code": "denied"}, tool=ask.tool)
+
+    async def run(self, work):
+        self.pooled += 1
+        return work()
+
+
+@pytest.mark.parametrize(
+    ("tool", "values", "pooled"),
+    [
+        ("look", SMALL, 0),
+        ("look", {"text": SMALL["text"] + "x"}, 1),
+        ("look", {"a": [1.5] * 250_000}, 1),
+        ("up.look", {}, 1),
+        ("change", {}, 1),
+        ("unknown", {}, 1),
+    ],
+)
+def test_a_read_is_decided_where_it_is_asked_when_nobody_waits_for_it(tool, values, pooled):
+    gateway = Decides()
+    asyncio.run(gateway.agrant("token", Ask(tool=tool, parameters=values), exact=True))
+    assert gateway.pooled == pooled
