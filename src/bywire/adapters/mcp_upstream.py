@@ -130,27 +130,30 @@ class McpExecutor:
 
     def quarantine(self, contract: Contract) -> str:
         """Why a tool may be neither shown nor called, or nothing. TargetError when the server cannot be asked."""
-        if self._own(contract.name) in REQUESTS:
-            return ""
-        unfit = self._unfit.get(contract.name, _CURRENT)
-        if unfit:
-            return unfit
-        found = self.definitions().get(self._own(contract.name))
+        return self._judged(contract)[0]
+
+    def _judged(self, contract: Contract) -> tuple[str, Definition | None]:
+        """(why it is quarantined, or nothing; the definition of which that is true)."""
+        own, unfit = self._own(contract.name), self._unfit.get(contract.name, _CURRENT)
+        if own in REQUESTS or unfit:
+            return "" if own in REQUESTS else unfit, None
+        found = self.definitions().get(own)
         if found is None:
-            return _ABSENT
+            return _ABSENT, None
         if found.digest == AMBIGUOUS:
-            return "the server lists two tools of that name"
+            return "the server lists two tools of that name", found
         if contract.definition and found.digest != contract.definition:
-            return "its definition changed after it was approved"
+            return "its definition changed after it was approved", found
         talks = () if contract.definition and contract.reviewed else self._talks(found)
-        return f"its definition talks to the model: {talks[0].kind} in {talks[0].where}" if talks else ""
+        return (f"its definition talks to the model: {talks[0].kind} in {talks[0].where}" if talks else ""), found
 
     def offered(self, contract: Contract) -> dict[str, Any] | None:
         """The tool as it is listed: the approved definition, in the contract's words; None when it is quarantined."""
         own = self._own(contract.name)
         try:
-            hidden = own in REQUESTS or bool(self.quarantine(contract))
-            found = {} if hidden else self._definitions[own].tool
+            # What is shown is what was judged: another listing may take its place at any moment.
+            why, judged = self._judged(contract)
+            hidden, found = bool(why) or judged is None, judged.tool if judged is not None else {}
         except TargetError:
             # What was approved can be told without asking; what was not, cannot.
             hidden, found = not contract.definition or bool(self._unfit.get(contract.name)), {}
