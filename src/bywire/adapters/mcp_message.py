@@ -4,13 +4,13 @@ Both ends use it, for what clients send and for what upstreams answer: whatever 
 with the JSON-RPC code that says why, before anything looks at what it asks.
 """
 
-import json
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from bywire.model.errors import BywireError
+from bywire.seal.strict_json import one_reading
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION = -32020, -32021, -32022
@@ -104,7 +104,7 @@ def parse_message(raw: bytes) -> Message:
 def check_one_reading(raw: bytes) -> None:
     """MessageError when two readers could take a document for two things: equal members, or what is no number."""
     try:
-        _one_reading.decode(raw.decode())
+        one_reading(raw.decode())
     except (ValueError, RecursionError) as error:
         raise MessageError(f"it has more than one reading: {error}", PARSE_ERROR) from error
 
@@ -148,20 +148,6 @@ def failure(message_id: Id | None, code: int, message: str, data: Any = None) ->
     """An error; without an id when nobody knows which request it answers."""
     error = {"code": code, "message": message} | ({} if data is None else {"data": data})
     return {"jsonrpc": "2.0", "id": message_id, "error": error}
-
-
-def _without_repeats(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError("an object has two members of one name")
-    return found
-
-
-def _refused_constant(_: str) -> NoReturn:
-    raise ValueError("it holds a number that JSON cannot carry")
-
-
-_one_reading = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refused_constant)
 
 
 def _check(message: Message) -> None:

@@ -4,9 +4,8 @@ A document that two readers could take for two things is refused: equal members,
 token travels in one Authorization header and nowhere else.
 """
 
-import json
 import re
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -14,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
 from bywire.api.errors import malformed, unauthenticated
+from bywire.seal.strict_json import one_reading
 
 T = TypeVar("T")
 Headers = list[tuple[bytes, bytes]]
@@ -114,7 +114,7 @@ def decoded(body: bytes, shape: type[T]) -> T:
         if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
             _check_depth(body)
         # msgspec keeps the last of two equal members, other readers the first.
-        _STRICT.decode(body.decode("utf-8"))
+        one_reading(body.decode("utf-8"))
     except msgspec.ValidationError as error:
         raise malformed(f"the body is not of this form: {error}", "see GET /openapi.json") from error
     except (ValueError, RecursionError) as error:
@@ -166,18 +166,6 @@ def _check_depth(body: bytes) -> None:
         depth += 1 if mark in b"[{" else -1
         if depth > DEPTH_MAX:
             raise ValueError(f"it nests deeper than {DEPTH_MAX}")
-
-
-def _without_repeats(members: list[tuple[str, Any]]) -> None:
-    if len(dict(members)) != len(members):
-        raise ValueError("an object has two members of one name")
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("it holds a number that JSON cannot carry")
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
 
 
 def _why(error: Exception) -> str:

@@ -5,10 +5,10 @@ What is refused here was never looked at further: no key is chosen and no signat
 
 import base64
 import binascii
-import json
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from bywire.model.errors import EvidenceError
+from bywire.seal.strict_json import one_reading
 
 MALFORMED = "token_malformed"
 Members = dict[str, Any]
@@ -83,25 +83,11 @@ def decoded(part: str) -> bytes:
 
 
 def members(raw: bytes) -> Members:
-    """The members of a JSON object. ValueError for anything else, and for what two readers would read differently.
-
-    One reader keeps the first of two equal members and another the last; NaN and infinity are no JSON.
-    """
+    """The members of a JSON object. ValueError for anything else, and for what two readers would read differently."""
     try:
-        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        found = one_reading(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError("its header or claims are not of our form") from error
     if not isinstance(found, dict):
         raise ValueError("its header or claims are no object")  # noqa: TRY004  one way to refuse what was sent
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> Members:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member is there twice")
-    return found
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")

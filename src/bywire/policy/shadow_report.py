@@ -90,7 +90,9 @@ class _Subject(msgspec.Struct, frozen=True):
 
     def in_units(self, number: float) -> float | int:
         """Budgets are counted in thousandths and written in units."""
-        return number if not self.counted else number / THOUSANDTHS if number % THOUSANDTHS else number // THOUSANDTHS
+        if not self.counted:
+            return number
+        return number / THOUSANDTHS if number % THOUSANDTHS else number // THOUSANDTHS
 
     def value_in(self, question: Mapping[str, Any]) -> Any:
         """What was asked for; None where nothing was."""

@@ -5,7 +5,6 @@ The original bytes are kept and hashed; nothing is re-serialised between reading
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from bywire.model.errors import EvidenceError
 from bywire.model.statement import PAYLOAD_TYPE, Statement
 from bywire.seal import jcs
 from bywire.seal.keys import Signer, VerifyKey
+from bywire.seal.strict_json import one_reading
 
 ENVELOPE_BYTES_MAX = 8 * 1024 * 1024
 SIGNATURES_MAX = 16
@@ -100,17 +100,12 @@ def _parse_envelope(envelope: bytes) -> _Envelope:
     try:
         parsed = msgspec.json.decode(envelope, type=_Envelope)
         # msgspec keeps the last of two equal fields, other readers the first: such a document has two readings.
-        json.loads(envelope, object_pairs_hook=_without_repeats)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError) as error:
+        one_reading(envelope.decode())
+    except (ValueError, RecursionError) as error:
         raise EvidenceError("the envelope is malformed", code="envelope_malformed", next_step=_REFUSED) from error
     if not 1 <= len(parsed.signatures) <= SIGNATURES_MAX:
         raise EvidenceError("the envelope is unsigned", code="signature_invalid", next_step=_REFUSED)
     return parsed
-
-
-def _without_repeats(fields: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in fields}) != len(fields):
-        raise msgspec.ValidationError("a field is there twice")
 
 
 def _signed_by(message: bytes, signatures: list[_Signature], trusted: tuple[VerifyKey, ...]) -> str:

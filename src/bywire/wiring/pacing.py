@@ -103,7 +103,7 @@ class Refusals(Pacing):
 
     @property
     def remembers(self) -> bool:
-        """Whether anybody was refused lately; nobody is held up otherwise."""
+        """Whether anybody was refused since this process began; nobody is held up otherwise."""
         return bool(self._paces)
 
     def look(self, principal: str, tool: str, now_ms: int) -> RateError | None:

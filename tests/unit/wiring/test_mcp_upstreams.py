@@ -43,5 +43,6 @@ def test_a_refusal_that_cannot_be_kept_keeps_nobody_from_his_answer(caplog):
     assert "ghp_" not in caplog.text
 
 
-def test_before_there_is_a_workspace_a_refusal_is_a_refusal():
+def test_before_there_is_a_workspace_a_refusal_is_a_refusal(caplog):
     ears(None).refused("roots/list")
+    assert caplog.text == ""
