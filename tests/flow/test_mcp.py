@@ -464,8 +464,8 @@ def test_what_is_listed_is_the_approved_definition(gateway):
 
 
 def test_a_client_that_goes_away_holds_no_place(gateway):
-    places = gateway.gateway._places
-    free = places._value
+    pool = gateway.gateway.pool
+    wait_until(lambda: pool._taken == 0)
     params = {"name": "slow", "arguments": {"seconds": 25}, "_meta": META}
     body = json.dumps(rpc("tools/call", params)).encode()
     head = {
@@ -482,10 +482,10 @@ def test_a_client_that_goes_away_holds_no_place(gateway):
     leaving = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(4)]
     for connection in leaving:
         connection.sendall(f"POST /mcp/{UPSTREAM} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-    wait_until(lambda: places._value == free - len(leaving))
+    wait_until(lambda: pool._taken == len(leaving))
     for connection in leaving:
         connection.close()
-    wait_until(lambda: places._value == free, 15)
+    wait_until(lambda: pool._taken == 0, 15)
 
 
 def test_a_stream_that_is_not_read_ends_without_the_others():

@@ -254,6 +254,27 @@ def test_a_head_is_bounded(gateway, head):
     assert answer == b"" or answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
 
 
+def with_trailers(token, trailers):
+    return (
+        f"POST /v1/call HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\nConnection: close\r\n"
+        f"Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n{trailers}\r\n"
+    ).encode()
+
+
+def test_trailers_are_bounded_as_a_head_is(gateway):
+    token = f"Authorization: Bearer {gateway.token()}\r\n"
+    heard = gateway.raw(with_trailers(token, "a: b\r\n"), seconds=5)
+    assert heard.startswith(b"HTTP/1.1 400 ")  # it is no call, and was read to its end
+    answer = gateway.raw(with_trailers(token, "a: b\r\n" * 10_000), seconds=5)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_trailer_is_no_header(gateway):
+    """Who stands before the gateway has looked at the headers alone."""
+    token = f"Authorization: Bearer {gateway.token()}\r\n"
+    assert gateway.raw(with_trailers("", token), seconds=5).startswith(b"HTTP/1.1 401 ")
+
+
 def test_pipelined_requests_are_answered_in_order(gateway):
     last = SMUGGLED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     answer = gateway.raw(SMUGGLED * 3 + last)

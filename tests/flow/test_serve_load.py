@@ -79,7 +79,7 @@ def test_more_calls_than_places_are_told_busy_with_their_key(gateway, slow):
     answers, threads = in_background(gateway, *({**RESTART, "key": f"busy-{n}"} for n in range(3)))
     assert slow.begun.acquire(timeout=10)
     assert slow.begun.acquire(timeout=10)
-    wait_until(lambda: gateway.gateway.pool._work_queue.qsize() == 1)
+    wait_until(lambda: gateway.gateway.pool._calls.qsize() == 1)
     answer = gateway.post("/v1/call", {**RESTART, "key": "busy-9"})
     assert (answer.status, answer.code) == (503, "busy")
     assert answer.headers["retry-after"] == "1"

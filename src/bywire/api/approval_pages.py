@@ -23,8 +23,9 @@ from bywire.identity.exchange import Rates
 from bywire.model.errors import BywireError, ConflictError, EvidenceError
 from bywire.wiring.approval_view import state_of
 from bywire.wiring.approving import found_row
+from bywire.wiring.call_pool import BusyError
 from bywire.wiring.channels import APPROVED, WEB, Settled
-from bywire.wiring.gateway import BusyError, Gateway
+from bywire.wiring.gateway import Gateway
 
 FORM_BYTES_MAX = 32_768
 FORM_FIELDS_MAX = 8

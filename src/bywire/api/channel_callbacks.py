@@ -20,8 +20,9 @@ from bywire.approvals import channel_slack, channel_teams, channel_webhook
 from bywire.identity.exchange import Rates
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
+from bywire.wiring.call_pool import BusyError
 from bywire.wiring.channels import ApprovalChannels, Settled
-from bywire.wiring.gateway import BusyError, Gateway
+from bywire.wiring.gateway import Gateway
 
 FAILURES_PER_MINUTE = 300
 REMEMBERED_MAX = 1_024

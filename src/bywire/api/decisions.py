@@ -17,7 +17,8 @@ from bywire.api.reading import document_of, surface_of, token_of, trace_of
 from bywire.gateway.contract import Contract
 from bywire.model.ask import Answered, Ask
 from bywire.wiring import payload
-from bywire.wiring.gateway import BusyError, Gateway
+from bywire.wiring.call_pool import BusyError
+from bywire.wiring.gateway import Gateway
 
 EVIDENCE_MAX = 256
 TOKENS_MAX = 10**9

@@ -12,7 +12,8 @@ from bywire.gateway.egress_contracts import EGRESS
 from bywire.model.ask import Ask
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
-from bywire.wiring.gateway import BusyError, Gateway
+from bywire.wiring.call_pool import BusyError
+from bywire.wiring.gateway import Gateway
 
 CONNECTION = "connection"
 
@@ -52,10 +53,14 @@ class GatewayDoor:
             "bytes_sent": ended.sent,
             "bytes_received": ended.received,
         }
+        self._gateway.pool.leave(lambda: self._record(document))
+
+    def _record(self, document: dict[str, Any]) -> None:
         workspace = self._gateway.workspace
-        self._gateway.pool.submit(
-            lambda: workspace.journal.record_document(CONNECTION, document, "", workspace.clock.now_ms())
-        )
+        try:
+            workspace.journal.record_document(CONNECTION, document, "", workspace.clock.now_ms())
+        except BywireError:
+            self._gateway.telemetry.failures += 1  # the connection is over: there is nobody to tell
 
     def _holder(self, token: str) -> str:
         workspace = self._gateway.workspace

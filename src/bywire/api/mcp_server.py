@@ -26,7 +26,8 @@ from bywire.gateway.redaction import Redactor
 from bywire.model.ask import Answered, Ask
 from bywire.model.errors import BywireError, EvidenceError
 from bywire.wiring import payload
-from bywire.wiring.gateway import BusyError, Gateway, refused_busy
+from bywire.wiring.call_pool import BusyError
+from bywire.wiring.gateway import Gateway, refused_busy
 
 # How long a client that came back waits for the person, and how often it is looked.
 APPROVAL_SECONDS, LOOK_SECONDS, LOOK_SECONDS_MAX = 20.0, 0.5, 4.0

@@ -37,7 +37,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """Refuse one connection too many; otherwise the first request has to arrive in time."""
-        super().connection_made(cast("Transport", JoinedWrites(transport, self.loop)))
+        self._joined = JoinedWrites(transport)
+        super().connection_made(cast("Transport", self._joined))
         self._limits = self.config.limits
         self._problem = (400, "this is no HTTP request", "send HTTP/1.1")
         self._deadline: TimerHandle | None = None
@@ -79,11 +80,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Each header counts."""
+        """Each header counts, and so does each trailer, which is none of the headers (RFC 9110, 6.5.1)."""
         self._parsed_bytes += len(name) + len(value) + 4
         if self._parsed_bytes > self._limits.header_bytes or len(self.headers) >= self._limits.headers:
             self._refuse(431, "the head of the request is too large", "send fewer or shorter headers")
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """One way to frame it, one way to name its target, or none."""
@@ -102,6 +104,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is whole: nothing of it is held any more."""
+        self._joined.ended()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         """A client that does not read is waited for as long as one that does not speak."""

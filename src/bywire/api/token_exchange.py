@@ -16,8 +16,9 @@ from bywire.api.reading import body_of, header
 from bywire.identity.exchange import ISSUED_TYPE, REQUEST_BYTES_MAX, RequestError
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
+from bywire.wiring.call_pool import BusyError
 from bywire.wiring.exchanging import exchange
-from bywire.wiring.gateway import BusyError, Gateway
+from bywire.wiring.gateway import Gateway
 from bywire.wiring.identities import IssuedToken
 
 # RFC 6749, 5.2 and RFC 8693, 2.2.2: a subject token that is not accepted, for whatever reason, is an invalid request.

@@ -4,10 +4,7 @@ Surfaces hand over a token and an `Ask` and get an `Answered`; they neither know
 Nothing raises: what went wrong is in the payload, and nothing that went wrong was allowed.
 """
 
-import asyncio
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -25,6 +22,7 @@ from bywire.model.gateway import GatewayConfig
 from bywire.model.principal import Principal
 from bywire.model.trace_context import PASSED_ON
 from bywire.wiring import payload
+from bywire.wiring.call_pool import BusyError, CallPool
 from bywire.wiring.catalogue import place_of
 from bywire.wiring.channels import ApprovalChannels
 from bywire.wiring.config_in_force import ConfigInForce
@@ -43,10 +41,6 @@ SOON_BYTES_MAX = 4_096
 # Answers to calls that were carried out or permitted, that nobody was known to make, or that found no room.
 NOT_REFUSED = frozenset({"", payload.UNAUTHENTICATED, payload.BUSY})
 UPSTREAM_FAULTS = frozenset({payload.UPSTREAM_FAILED, payload.OUTCOME_UNKNOWN})
-
-
-class BusyError(Exception):
-    """Every place in the queue is taken."""
 
 
 class Gateway:
@@ -77,9 +71,7 @@ class Gateway:
         self._pacing = Pacing(settings.calls, self.catalogue)
         self._lister = Lister(workspace.operator.service, workspace.operator.environment)
         self._refusals = Refusals(settings.refusals, self.catalogue)
-        limits = settings.limits
-        self.pool = ThreadPoolExecutor(limits.calls_in_flight, thread_name_prefix="bywire-call")
-        self._places = threading.BoundedSemaphore(limits.calls_in_flight + limits.calls_waiting)
+        self.pool = CallPool(settings.limits.calls_in_flight, settings.limits.calls_waiting)
 
     def call(self, token: str, ask: Ask) -> Answered:
         """Ask for one action; blocks until it was carried out, refused, or waits for a person."""
@@ -170,7 +162,7 @@ class Gateway:
 
     def close(self) -> None:
         """Let calls under way end; none begins any more."""
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.pool.close()
         self.joined.close()
         self.telemetry.close()
 
@@ -183,11 +175,7 @@ class Gateway:
 
     async def run(self, work: Callable[[], T]) -> T:
         """`work` in the pool, behind at most `calls_waiting` others. Raises BusyError."""
-        if not self._places.acquire(blocking=False):
-            raise BusyError
-        future = self.pool.submit(work)
-        future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+        return await self.pool.run(work)
 
     def request(self, ask: Ask) -> ActionRequest:
         """What is asked of the door: service and environment are the contract's or ours, never the agent's."""

@@ -1,0 +1,201 @@
+"""So many calls at once and so many behind them; whoever waits hears how it ended, and nobody waits for ever."""
+
+import asyncio
+import threading
+
+import pytest
+
+from bywire.wiring.call_pool import BusyError, CallPool
+
+
+@pytest.fixture
+def pool():
+    made = CallPool(2, 1)
+    yield made
+    made.close()
+
+
+class Held:
+    """Work that lasts until it is let go."""
+
+    def __init__(self):
+        self.began = threading.Semaphore(0)
+        self.go = threading.Event()
+        self.done = []
+
+    def work(self, name=""):
+        self.began.release()
+        assert self.go.wait(20)
+        self.done.append(name)
+        return name
+
+
+@pytest.fixture
+def held():
+    made = Held()
+    yield made
+    made.go.set()
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+def test_what_work_returns(pool):
+    assert asyncio.run(pool.run(lambda: 7)) == 7
+    assert asyncio.run(pool.run(lambda: None)) is None
+
+
+class Stop(BaseException):
+    """No error of anybody's."""
+
+
+@pytest.mark.parametrize("error", [ValueError("why"), Stop()])
+def test_what_work_raises_is_raised_where_it_is_waited_for(pool, error):
+    with pytest.raises(type(error)) as raised:
+        asyncio.run(pool.run(raising(error)))
+    assert raised.value is error
+    assert asyncio.run(pool.run(lambda: "next")) == "next"
+
+
+def test_an_iterators_end_is_an_error_and_no_silence(pool):
+    async def waiting():
+        return await asyncio.wait_for(pool.run(raising(StopIteration(1))), 20)
+
+    with pytest.raises(RuntimeError, match="iterator"):
+        asyncio.run(waiting())
+
+
+def test_who_finds_every_place_taken_is_told_at_once(pool, held):
+    async def crowd():
+        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name))) for name in "abc"]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await pool.run(lambda: "no place")
+        held.go.set()
+        found = await asyncio.gather(*three)
+        # Whatever ended has given its place back by the time it is heard of.
+        return found, await asyncio.gather(*(pool.run(lambda: "again") for _ in range(3)))
+
+    assert asyncio.run(crowd()) == (["a", "b", "c"], ["again"] * 3)
+    assert len(pool._threads) == 2
+
+
+def test_calls_run_side_by_side_and_no_more_than_that(pool, held):
+    async def crowd():
+        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name))) for name in "abc"]
+        await asyncio.sleep(0)
+        assert held.began.acquire(timeout=20)
+        assert held.began.acquire(timeout=20)
+        assert not held.began.acquire(timeout=0.05)
+        held.go.set()
+        return await asyncio.gather(*three)
+
+    assert asyncio.run(crowd()) == ["a", "b", "c"]
+
+
+def test_threads_begin_when_they_are_needed():
+    pool = CallPool(16, 0)
+    try:
+        assert pool._threads == []
+        for _ in range(5):
+            asyncio.run(pool.run(lambda: 1))
+        assert len(pool._threads) == 1
+    finally:
+        pool.close()
+
+
+def test_who_goes_away_leaves_what_began_and_takes_along_what_did_not(held):
+    pool = CallPool(2, 2)
+
+    async def crowd():
+        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name))) for name in "abc"]
+        await asyncio.sleep(0)
+        assert held.began.acquire(timeout=20)
+        assert held.began.acquire(timeout=20)
+        for one in three:
+            one.cancel()
+        found = await asyncio.gather(*three, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in found)
+        behind = asyncio.ensure_future(pool.run(lambda: "next"))
+        await asyncio.sleep(0)
+        held.go.set()
+        return await behind
+
+    assert asyncio.run(crowd()) == "next"
+    pool.close()
+    assert sorted(held.done) == ["a", "b"]
+
+
+def test_a_loop_that_has_ended_loses_its_answer_and_not_the_thread(pool, held):
+    async def leaving():
+        task = asyncio.ensure_future(pool.run(lambda: held.work("left")))
+        await asyncio.sleep(0)
+        assert held.began.acquire(timeout=20)
+        task.cancel()
+
+    asyncio.run(leaving())
+    held.go.set()
+    assert asyncio.run(pool.run(lambda: "next")) == "next"
+    pool.close()
+    assert held.done == ["left"]
+
+
+def test_closing_lets_calls_end_and_drops_what_waits(held):
+    pool = CallPool(1, 2)
+
+    async def closing():
+        begun = asyncio.ensure_future(pool.run(lambda: held.work("begun")))
+        await asyncio.sleep(0)
+        assert held.began.acquire(timeout=20)
+        waits = asyncio.ensure_future(pool.run(lambda: held.work("waits")))
+        await asyncio.sleep(0)
+        closer = threading.Thread(target=pool.close)
+        closer.start()
+        with pytest.raises(BusyError):
+            await waits
+        held.go.set()
+        assert await begun == "begun"
+        closer.join(20)
+        with pytest.raises(BusyError):
+            await pool.run(lambda: "late")
+        with pytest.raises(BusyError):
+            pool.leave(lambda: None)
+
+    asyncio.run(closing())
+    assert held.done == ["begun"]
+    assert not any(thread.is_alive() for thread in pool._threads)
+
+
+def test_what_is_left_needs_no_place_is_done_in_the_end_and_its_error_is_seen(held, monkeypatch):
+    told, pool = [], CallPool(2, 0)
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    for name in "abcd":
+        pool.leave(lambda name=name: held.done.append(held.work(name)))
+    pool.leave(raising(ValueError("nobody waits")))
+    with pytest.raises(BusyError):
+        asyncio.run(pool.run(lambda: "no place"))
+    held.go.set()
+    pool.close()
+    assert sorted(held.done) == sorted("aabbccdd")
+    assert [str(one.exc_value) for one in told] == ["nobody waits"]
+
+
+def test_a_system_without_threads_to_give(monkeypatch):
+    pool = CallPool(2, 2)
+
+    def none(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        with pytest.raises(BusyError):
+            asyncio.run(pool.run(lambda: 1))
+    assert asyncio.run(pool.run(lambda: 1)) == 1
+    monkeypatch.setattr(threading.Thread, "start", none)
+    assert asyncio.run(pool.run(lambda: 2)) == 2  # the one that is here is enough
+    monkeypatch.undo()
+    pool.close()
