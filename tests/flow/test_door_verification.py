@@ -6,8 +6,10 @@ from door_world import CONTROLLER
 
 from bywire.gateway.contract import Catalogue
 from bywire.gateway.recovery import recover
+from bywire.gateway.verifying import SEEN_BYTES_MAX
 from bywire.model.decision import Effect, OutcomeStatus
 from bywire.model.errors import TargetError
+from bywire.seal import jcs
 from bywire.seal.dsse import unverified_statement
 
 TOOLS = """
@@ -141,13 +143,60 @@ def test_rule_15_an_answer_that_says_two_things_shows_neither(world):
 
 
 @pytest.mark.parametrize(
-    "failure", [TargetError("no such thing"), TimeoutError("slow"), ConnectionError("gone"), OSError("broken")]
+    ("failure", "why"),
+    [
+        (TargetError("no such thing", code="not_there"), "not_there"),
+        (TimeoutError("slow"), "no_answer"),
+        (ConnectionError("gone"), "no_answer"),
+        (OSError("broken"), "no_answer"),
+    ],
 )
-def test_what_nobody_can_look_at_is_told_as_unverified(world, failure):
+def test_what_nobody_can_look_at_is_told_as_unverified(world, failure, why):
     world.upstream.shows = failure
     outcome = world.scaled()
     assert (outcome.status, outcome.unverified, outcome.error) == (OutcomeStatus.COMMITTED, EXPECTED, None)
-    assert set(world.observed(outcome)["after"]) == {"unavailable"}
+    assert world.observed(outcome)["after"] == {"unavailable": why}
+
+
+def test_a_look_is_recorded_as_the_read_that_it_is(world):
+    recorded, note = [], world.journal.note_read
+    world.journal.note_read = lambda document, now_ms: recorded.append(document) or note(document, now_ms)
+    world.scaled()
+    (document,) = recorded
+    assert document["verifies"] == f"{CONTROLLER}|cluster.scale|k1"
+    assert document["input"]["action"]["tool"] == "cluster.get"
+    assert document["decision"].effect is Effect.ALLOW
+
+
+def test_a_database_that_fails_meanwhile_forgets_no_effect(world):
+    def full(document, now_ms):
+        raise OSError("no space left on device")
+
+    world.steps.hooks["door.executed"] = lambda: setattr(world.journal, "note_read", full)
+    outcome = world.scaled()
+    assert (outcome.status, outcome.unverified) == (OutcomeStatus.COMMITTED, EXPECTED)
+    assert world.observed(outcome)["after"] == {"unavailable": "no_answer"}
+
+
+@pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
+def test_an_answer_that_no_statement_carries_is_not_kept(world, more, kept):
+    fixed = len(jcs.canonical({**dict.fromkeys(EXPECTED), "json.spec.replicas": 3, "json.restarts": 0})) - len("null")
+    long = "a " * ((SEEN_BYTES_MAX - fixed - 2) // 2)
+    long += "b" * (SEEN_BYTES_MAX - fixed - 2 - len(long) + more)
+    world.upstream.shows = shown(ready=long)
+    outcome = world.scaled()
+    after = world.observed(outcome)["after"]
+    assert (after["json.ready"] == long) if kept else (after == {"unavailable": "too_large"})
+    assert outcome.unverified == (() if kept else EXPECTED)
+
+
+def test_a_call_whose_secret_is_gone_cannot_be_looked_at(world):
+    asked = {"spec": {"name": TOKEN, "replicas": 3}}
+    permit = world.door.permit(world.token(), connected("cluster.scale", "k1", "staging", asked))
+    world.change("UPDATE intents SET sealed = NULL")
+    told = world.door.report(world.token(), permit.result["intent"], "committed", None)
+    assert told.unverified == EXPECTED
+    assert world.observed(told)["after"] == {"unavailable": "verification_impossible"}
 
 
 def test_an_effect_that_did_not_happen_is_not_looked_at(world):
@@ -161,6 +210,7 @@ def test_rule_08_whoever_may_not_read_verifies_nothing(world):
     world.engine.answer = lambda q: Effect.DENY if q["action"]["tool"] == "cluster.get" else answer(q)
     outcome = world.scaled()
     assert (outcome.status, outcome.unverified) == (OutcomeStatus.COMMITTED, EXPECTED)
+    assert world.observed(outcome)["after"] == {"unavailable": "verification_denied"}
     assert [what for what, _ in world.upstream.order] == ["execute"]
 
 
@@ -226,3 +276,4 @@ def test_an_upstream_that_nobody_carries_out_cannot_be_looked_at(world):
     permit = world.door.permit(world.token(), connected("cluster.scale", "k1", "staging", values))
     told = world.door.report(world.token(), permit.result["intent"], "committed", None)
     assert (told.status, told.unverified) == (OutcomeStatus.COMMITTED, EXPECTED)
+    assert world.observed(told)["after"] == {"unavailable": "executor_missing"}

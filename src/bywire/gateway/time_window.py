@@ -74,5 +74,5 @@ def _read(text: str, now: int) -> int | None:
     except ValueError:
         return None
     offset = (int(hours) * 60 + int(minutes)) * _MICROSECONDS["m"] if sign else 0
-    moment = (local - _EPOCH) // timedelta(microseconds=1) + int(fraction.ljust(6, "0")[:6] or 0)
+    moment = (local - _EPOCH) // timedelta(microseconds=1) + int(fraction.ljust(6, "0")[:6])
     return moment + offset if sign == "-" else moment - offset

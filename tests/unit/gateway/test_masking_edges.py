@@ -31,7 +31,7 @@ MASKED = "use [github_token]"
 
 class Shadowed(Stands):
     def shadows(self, now_ms):
-        return [{"rule": "gate.coverage_low"}]
+        return [{"rule": "gate.coverage_low"}, {"rule": "gate.that_nobody_broke"}]
 
 
 class World:
@@ -104,14 +104,14 @@ def test_rule_06_a_person_is_asked_about_the_masked_action():
     assert judged.asked.request.parameters == {"a": MASKED}
 
 
-@pytest.mark.parametrize(("tool", "shadows"), [("look", 0), ("draft", 1)])
+@pytest.mark.parametrize(("tool", "shadows"), [("look", 0), ("draft", 2)])
 def test_a_rule_on_trial_is_asked_about_what_nobody_reviewed_and_not_about_a_reviewed_read(tool, shadows):
     assert len(World(ALLOW).read(tool).policy_input["shadow"]) == shadows
 
 
 @pytest.mark.parametrize("effect", [Effect.DENY, Effect.APPROVAL_NEEDED])
 def test_rule_28_what_refuses_a_reviewed_read_may_be_on_trial_too(effect):
-    for rule, asked in (("gate.coverage_low", [0, 1]), ("gate.coverage_missing", [0])):
+    for rule, asked in (("gate.coverage_low", [0, 2]), ("gate.coverage_missing", [0])):
         objects = decision(effect, reasons=(Reason(rule, {}),))
         world = World(objects, ALLOW)
         judged = world.read("look")

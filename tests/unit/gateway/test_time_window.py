@@ -42,6 +42,8 @@ def width(now_ms=AT, window=WINDOW, **parameters):
         {"start": "now-1w1h", "end": "now-1w"},
         {"start": "2026-01-05T09:30:00Z", "end": "now"},
         {"start": "now", "end": "2026-01-05T11:00:00Z"},
+        {"start": "2026-01-05T14:30:00+05:30"},
+        {"start": "2026-01-05T09:00:00Z", "end": "2026-01-05T10:00:00.000000900Z"},
     ],
 )
 def test_a_stretch_within_the_window_passes(parameters):
@@ -54,6 +56,8 @@ def test_a_stretch_within_the_window_passes(parameters):
         {"start": "2026-01-05T08:59:59Z"},
         {"start": "2026-01-05T08:59:59.999Z", "end": "2026-01-05T10:00:00Z"},
         {"start": "2026-01-05T09:00:00+01:00", "end": "2026-01-05T10:00:00Z"},
+        {"start": "2026-01-05T14:29:59+05:30"},
+        {"start": "2026-01-05T09:00:00Z", "end": "2026-01-05T10:00:00.5Z"},
         {"start": "now-61m"},
         {"start": "now-1h1s"},
         {"start": "-1d", "end": "now"},
