@@ -123,6 +123,35 @@ def test_a_known_kind_of_file_is_told_and_only_gzip_is_opened(data, found):
 
 
 @pytest.mark.parametrize(
+    ("begins", "kind"),
+    [
+        (b"\x7fELF", "elf"),
+        (b"MZ", "pe"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"\x89PNG\r\n", "png"),
+        (b"PK\x03\x04", "zip"),
+        (b"BZh", "bzip2"),
+        (b"\xfd7zXZ\x00", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xca\xfe\xba\xbe", "class_file"),
+        (b"\xcf\xfa\xed\xfe", "mach_o"),
+        (b"%PDF-", "pdf"),
+        (b"\x00asm", "wasm"),
+    ],
+)
+def test_every_kind_of_file_that_runs_or_packs_is_told_by_how_it_begins(begins, kind):
+    assert [payload[0] for payload in read(b64(begins + NOISE[:10]))] == [("base64", kind)]
+    assert read(b64(begins[:-1] + bytes([begins[-1] ^ 0x80]) + NOISE[:10])) == []
+
+
+@pytest.mark.parametrize("digits", [32, 40, 48, 56, 64, 96, 128])
+def test_as_many_hex_digits_as_a_digest_has_are_one(digits):
+    noise = (ODD_HEX * 9)[:digits]
+    assert read(noise) == []
+    assert read((ODD_HEX * 9)[: digits + 10]) == [(("hex",), *NOTHING_SAID)]
+
+
+@pytest.mark.parametrize(
     ("data", "said"),
     [
         (COMMAND.decode().encode("utf-16-le"), COMMAND),

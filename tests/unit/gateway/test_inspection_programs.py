@@ -53,3 +53,22 @@ def test_a_text_that_begins_as_a_command_does_looks_like_one(program):
 def test_a_command_joined_to_a_text_is_told(program):
     assert inspect({"p": f"release-1; {program} x"}, settings=SETTINGS)
     assert inspect({"p": f"release-1; zz{program}zz x"}, settings=SETTINGS) == ()
+
+
+@pytest.mark.parametrize(
+    "program", ["kubectl", "oc", "docker", "podman", "nerdctl", "crictl", "helm", "npx", "pipx", "uvx"]
+)
+def test_what_stands_behind_dashes_is_a_program_of_its_own(program):
+    assert kinds(f"{program} x -- bash -c id", program) - kinds("ls x -- bash -c id", "ls")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "-oProxyCommand=id", "ProxyCommand=id", "--checkpoint-action=exec=id", "core.sshCommand=id",
+        "--upload-pack=id", "--use-compress-program=id",
+    ],
+)  # fmt: skip
+def test_an_option_that_starts_a_program_is_told(option):
+    assert "inline_code" in kinds(f"tool {option} x", "tool")
+    assert kinds(f"tool x{option} x", "tool") == kinds("tool x", "tool")
