@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1) if hasattr(os, "sched_getaffinity") else 4)')
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml sdk/pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
 .PHONY: demo test check lint types contracts bench soak lock clean
@@ -20,9 +21,10 @@ $(VENV)/opa: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/bywire demo
 
-# A process a core, each file of tests whole in one of them: what a file starts for its tests it starts once.
+# A process a core and one more, for some tests wait for what they started; each file of tests whole in one of them, so
+# that what a file starts for its tests it starts once.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

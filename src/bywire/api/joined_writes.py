@@ -1,51 +1,48 @@
-"""The head of an answer leaves in one piece with the first part of its body.
+"""What is written to a connection in one turn of the loop leaves in one piece: the head of an answer and its body.
 
-uvicorn writes them one after the other. Each would be a system call here, and wake whoever waits there. ASGI lets a
-server hold a head until the body begins; an answer without one says when it is over.
+uvicorn writes them one after the other. Each would be a system call here, and wake whoever waits there.
 """
 
-from asyncio import Transport
+from asyncio import AbstractEventLoop, Transport
 from typing import Any
 
-_INTERIM = b"HTTP/1.1 100 "
+# An answer that goes on without ever waiting must not pile up here, where nobody slows it down.
+HELD_BYTES_MAX = 65_536
 
 
 class JoinedWrites:
-    """A transport that holds the head of each answer, and passes everything else on."""
+    """A transport that holds what is written until the loop comes round, and passes everything else on."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
         self._transport = transport
-        self._head = b""
-        self._begins = True
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold what begins an answer; whatever comes next takes it along."""
-        if self._begins and not data.startswith(_INTERIM):
-            self._begins = False
-            self._head = data
-        elif self._head:
-            head, self._head = self._head, b""
-            self._transport.writelines((head, data))
-        else:
-            self._transport.write(data)
-
-    def ended(self) -> None:
-        """The answer is whole: what is held leaves, and another may begin."""
-        self._begins = True
-        head, self._head = self._head, b""
-        # The other side may have gone meanwhile: its transport takes nothing any more.
-        if head and not self._transport.is_closing():
-            self._transport.write(head)
+        """Hold `data`; it leaves in this turn of the loop."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+        self._bytes += len(data)
+        if self._bytes >= HELD_BYTES_MAX:
+            self._flush()
 
     def close(self) -> None:
         """Let go of what is held, then close."""
-        self.ended()
+        self._flush()
         self._transport.close()
 
     def abort(self) -> None:
         """Forget what is held, and close."""
-        self._head = b""
+        self._held.clear()
         self._transport.abort()
+
+    def _flush(self) -> None:
+        held, self._held, self._bytes = self._held, [], 0
+        # The other side may have gone meanwhile: its transport takes nothing any more.
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))

@@ -37,8 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """Refuse one connection too many; otherwise the first request has to arrive in time."""
-        self._joined = JoinedWrites(transport)
-        super().connection_made(cast("Transport", self._joined))
+        super().connection_made(cast("Transport", JoinedWrites(transport, self.loop)))
         self._limits = self.config.limits
         self._problem = (400, "this is no HTTP request", "send HTTP/1.1")
         self._deadline: TimerHandle | None = None
@@ -104,11 +103,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """The answer is whole: nothing of it is held any more."""
-        self._joined.ended()
-        super().on_response_complete()
 
     def pause_writing(self) -> None:
         """A client that does not read is waited for as long as one that does not speak."""
