@@ -465,7 +465,11 @@ def test_what_is_listed_is_the_approved_definition(gateway):
 
 def test_a_client_that_goes_away_holds_no_place(gateway):
     pool = gateway.gateway.pool
-    wait_until(lambda: pool._taken == 0)
+
+    def taken():
+        return sum(lane.taken for lane in pool._lanes.values())
+
+    wait_until(lambda: taken() == 0)
     params = {"name": "slow", "arguments": {"seconds": 25}, "_meta": META}
     body = json.dumps(rpc("tools/call", params)).encode()
     head = {
@@ -482,10 +486,10 @@ def test_a_client_that_goes_away_holds_no_place(gateway):
     leaving = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(4)]
     for connection in leaving:
         connection.sendall(f"POST /mcp/{UPSTREAM} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-    wait_until(lambda: pool._taken == len(leaving))
+    wait_until(lambda: taken() == len(leaving))
     for connection in leaving:
         connection.close()
-    wait_until(lambda: pool._taken == 0, 15)
+    wait_until(lambda: taken() == 0, 15)
 
 
 def test_a_stream_that_is_not_read_ends_without_the_others():
@@ -577,7 +581,7 @@ def test_a_key_is_derived_where_no_other_client_waits_for_it(gateway, monkeypatc
     monkeypatch.setattr("bywire.api.mcp_server.derived_key", derived)
     call(gateway, "append", {"line": "derived"}, token=gateway.token(run="derived"))
     assert len(threads) == 1
-    assert threads[0] in gateway.gateway.pool._threads
+    assert threads[0] in gateway.gateway.pool._lanes[UPSTREAM].threads
 
 
 def test_a_surface_redacts_as_the_operator_said(gateway):

@@ -79,7 +79,7 @@ def test_more_calls_than_places_are_told_busy_with_their_key(gateway, slow):
     answers, threads = in_background(gateway, *({**RESTART, "key": f"busy-{n}"} for n in range(3)))
     assert slow.begun.acquire(timeout=10)
     assert slow.begun.acquire(timeout=10)
-    wait_until(lambda: gateway.gateway.pool._calls.qsize() == 1)
+    wait_until(lambda: gateway.gateway.pool._waiting == 1)
     answer = gateway.post("/v1/call", {**RESTART, "key": "busy-9"})
     assert (answer.status, answer.code) == (503, "busy")
     assert answer.headers["retry-after"] == "1"
@@ -90,6 +90,31 @@ def test_more_calls_than_places_are_told_busy_with_their_key(gateway, slow):
         thread.join(20)
     assert [answer.status for answer in answers.values()] == [200, 200, 200]
     assert gateway.post("/v1/call", {**RESTART, "key": "busy-9"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/call", {"tool": "nowhere.at_all", "parameters": {}, "key": "k"}, "unknown_tool"),
+        ("/v1/report", {"intent": "agent:fixer|deploy|k", "status": "committed"}, "no permit of yours"),
+        ("/v1/approvals/none/verdict", {"envelope": {"payload": "", "payloadType": "", "signatures": []}}, "unsigned"),
+        ("/v1/token", {"grant_type": "none"}, "error"),
+    ],
+)
+def test_rule_16_an_upstream_that_never_answers_holds_up_nothing_else(gateway, slow, path, body, said):
+    """Not the gateway's own tools, not a person's verdict, not a token: each has threads of its own."""
+    answers, threads = in_background(gateway, *({**RESTART, "key": f"stuck-{path}-{n}"} for n in range(3)))
+    assert slow.begun.acquire(timeout=10)
+    assert slow.begun.acquire(timeout=10)
+    wait_until(lambda: gateway.gateway.pool._waiting == 1)
+    assert gateway.post("/v1/call", {**RESTART, "key": "full"}).code == "busy"
+    answer = gateway.post(path, body)
+    assert answer.status != 503
+    assert said in answer.body.decode(), answer.body
+    slow.go.set()
+    for thread in threads:
+        thread.join(20)
+    assert [answer.status for answer in answers.values()] == [200, 200, 200]
 
 
 def test_a_caller_that_goes_away_leaves_a_settled_intent(gateway, slow):

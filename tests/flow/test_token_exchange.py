@@ -72,7 +72,7 @@ class Rooms:
     def __init__(self, workspace, settings):
         self.workspace, self.settings = workspace, settings
 
-    async def run(self, work):
+    async def run(self, work, lane):
         return await asyncio.to_thread(work)
 
     def close(self):

@@ -23,7 +23,7 @@ from bywire.identity.exchange import Rates
 from bywire.model.errors import BywireError, ConflictError, EvidenceError
 from bywire.wiring.approval_view import state_of
 from bywire.wiring.approving import found_row
-from bywire.wiring.call_pool import BusyError
+from bywire.wiring.call_pool import PEOPLE, BusyError
 from bywire.wiring.channels import APPROVED, WEB, Settled
 from bywire.wiring.gateway import Gateway
 
@@ -122,7 +122,7 @@ class _Pages:
 
     async def list(self, _: Request, visitor: Visitor) -> Response:
         """Every request, newest first."""
-        found = await self._gateway.run(lambda: listed(self._channels, LISTED_MAX))
+        found = await self._gateway.run(lambda: listed(self._channels, LISTED_MAX), PEOPLE)
         return page("list.html", 200, requests=found, **self._frame("Approvals", visitor))
 
     async def request(self, request: Request, visitor: Visitor, note: str = "", status: int = 200) -> Response:
@@ -133,13 +133,13 @@ class _Pages:
             row = found_row(self._gateway.workspace.approvals.row(about), about)
             return shown(self._channels, row, visitor.person)
 
-        one, fresh = await self._gateway.run(work), visitor.is_fresh(self._now_ms())
+        one, fresh = await self._gateway.run(work, PEOPLE), visitor.is_fresh(self._now_ms())
         return page("request.html", status, one=one, note=note, fresh=fresh, **self._frame(about, visitor))
 
     async def wait(self, request: Request, visitor: Visitor) -> Response:
         """How a request stands, looked at again and again."""
         about = _id_in(request)
-        row = await self._gateway.run(lambda: found_row(self._gateway.workspace.approvals.row(about), about))
+        row = await self._gateway.run(lambda: found_row(self._gateway.workspace.approvals.row(about), about), PEOPLE)
         state = state_of(row, self._now_ms())
         said = f"{row.packet.action.get('tool', '')} on {row.packet.service} in {row.packet.environment}"
         return page("wait.html", 200, id=about, state=state, said=said, **self._frame(about, visitor))
@@ -178,7 +178,7 @@ class _Pages:
             return self._visitors.signed_in(visitor, proved, now_ms)
 
         try:
-            made, asked = await self._gateway.run(work), form.get("next", "")
+            made, asked = await self._gateway.run(work, PEOPLE), form.get("next", "")
         except EvidenceError as error:
             # Only after the proof was looked at: behind a proxy all have one address, and a good proof is taken.
             if not self._sign_ins.count(_client(request), now_ms):
@@ -221,7 +221,7 @@ class _Pages:
                 )
             return self._channels.assert_verdict(heard, visitor.person)
 
-        settled = await self._gateway.run(work)
+        settled = await self._gateway.run(work, PEOPLE)
         said = "agreed to" if settled.verdict == APPROVED else "denied"
         return await self.request(request, visitor, note=f"{settled.person} {said} it, ledger entry #{settled.entry}")
 

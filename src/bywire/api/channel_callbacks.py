@@ -20,7 +20,7 @@ from bywire.approvals import channel_slack, channel_teams, channel_webhook
 from bywire.identity.exchange import Rates
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
-from bywire.wiring.call_pool import BusyError
+from bywire.wiring.call_pool import PEOPLE, BusyError
 from bywire.wiring.channels import ApprovalChannels, Settled
 from bywire.wiring.gateway import Gateway
 
@@ -83,7 +83,7 @@ class _Callbacks:
             return self._channels.hear(heard)
 
         try:
-            await self._gateway.run(work)
+            await self._gateway.run(work, PEOPLE)
         except (BywireError, BusyError) as error:
             if not members:
                 return self._refused(request, error)
@@ -103,7 +103,7 @@ class _Callbacks:
             return self._channels.hear(heard)
 
         try:
-            settled = await self._gateway.run(work)
+            settled = await self._gateway.run(work, PEOPLE)
         except (BywireError, BusyError) as error:
             if isinstance(error, BusyError) or error.code == "callback_refused" or error.code not in _TOLD:
                 return self._refused(request, error)
@@ -122,7 +122,7 @@ class _Callbacks:
             return self._channels.hear(channel_webhook.heard(body, *signed, secret=secret, now_ms=self._now_ms()))
 
         try:
-            settled = await self._gateway.run(work)
+            settled = await self._gateway.run(work, PEOPLE)
         except (BywireError, BusyError) as error:
             return self._refused(request, error)
         return as_json({"id": settled.approval, "state": settled.state, "entry": settled.entry})

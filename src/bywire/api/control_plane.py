@@ -21,6 +21,7 @@ from bywire.identity.session import Session
 from bywire.identity.tokens import jwks
 from bywire.model.errors import BywireError, ConflictError
 from bywire.wiring import overview, payload
+from bywire.wiring.call_pool import PEOPLE, BusyError
 from bywire.wiring.gateway import Gateway
 
 Json: TypeAlias = dict[str, Any]
@@ -189,7 +190,10 @@ def _add_verdict(app: FastAPI, gateway: Gateway) -> None:
         """A person's signed verdict. The signature authenticates it; a token is neither needed nor looked at."""
         body = await document_of(request, VerdictBody, bytes_max)
         envelope = msgspec.json.encode(body.envelope)
-        return await gateway.run(lambda: overview.take_verdict(gateway.workspace, approval_id, envelope))
+        try:
+            return await gateway.run(lambda: overview.take_verdict(gateway.workspace, approval_id, envelope), PEOPLE)
+        except BusyError as error:
+            raise RefusedError(payload.busy()) from error
 
 
 def _add_open(app: FastAPI, gateway: Gateway) -> None:

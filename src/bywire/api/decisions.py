@@ -18,7 +18,7 @@ from bywire.gateway.contract import Contract
 from bywire.model.ask import Answered, Ask
 from bywire.wiring import payload
 from bywire.wiring.call_pool import BusyError
-from bywire.wiring.gateway import Gateway
+from bywire.wiring.gateway import Gateway, tool_of
 
 EVIDENCE_MAX = 256
 TOKENS_MAX = 10**9
@@ -66,7 +66,9 @@ def routes(gateway: Gateway) -> Sequence[BaseRoute]:
         body = await document_of(request, ReportBody, bytes_max)
         result = {**body.result, "error": body.error} if body.error else body.result
         try:
-            answered = await gateway.run(lambda: gateway.report(token, body.intent, body.status, result))
+            answered = await gateway.run(
+                lambda: gateway.report(token, body.intent, body.status, result), gateway.lane_of(tool_of(body.intent))
+            )
         except BusyError:
             return told(payload.busy())
         if answered.payload and answered.code not in {payload.UPSTREAM_FAILED, payload.OUTCOME_UNKNOWN}:
@@ -108,7 +110,7 @@ async def _asked(
         tokens=body.tokens,
     )
     try:
-        answered = await gateway.run(lambda: through(token, ask))
+        answered = await gateway.run(lambda: through(token, ask), gateway.lane_of(ask.tool))
     except BusyError:
         return told(payload.busy(ask.key))
     # To advice, a no is an answer; what kept the gateway from one is none.

@@ -12,7 +12,7 @@ from bywire.gateway.egress_contracts import EGRESS
 from bywire.model.ask import Ask
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
-from bywire.wiring.call_pool import BusyError
+from bywire.wiring.call_pool import WAY_OUT, BusyError
 from bywire.wiring.gateway import Gateway
 
 CONNECTION = "connection"
@@ -27,14 +27,14 @@ class GatewayDoor:
     async def admit(self, token: str, destination: Destination, addresses: tuple[str, ...], trace: str) -> Admission:
         """Decide one connection, and record it."""
         try:
-            return await self._gateway.run(lambda: self._admitted(token, destination, addresses, trace))
+            return await self._gateway.run(lambda: self._admitted(token, destination, addresses, trace), WAY_OUT)
         except BusyError:
             return _refused(payload.busy())
 
     async def holder(self, token: str) -> str | None:
         """Whose session it is, while it is open and nothing is stopped; None when there is no time to look."""
         try:
-            return await self._gateway.run(lambda: self._holder(token))
+            return await self._gateway.run(lambda: self._holder(token), WAY_OUT)
         except BusyError:
             return None
 
@@ -53,7 +53,7 @@ class GatewayDoor:
             "bytes_sent": ended.sent,
             "bytes_received": ended.received,
         }
-        self._gateway.pool.leave(lambda: self._record(document))
+        self._gateway.pool.leave(lambda: self._record(document), WAY_OUT)
 
     def _record(self, document: dict[str, Any]) -> None:
         workspace = self._gateway.workspace

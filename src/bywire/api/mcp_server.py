@@ -122,7 +122,7 @@ class McpServer:
         if method == "tools/call":
             return await self._call(caller, message, relay)
         if method == "tools/list":
-            listed = await self.gateway.run(lambda: self._offered(caller))
+            listed = await self.gateway.run(lambda: self._offered(caller), caller.upstream)
             return answers.completed(method, {"tools": listed}, caller.upstream, modern=modern)
         if method == "server/discover" and modern:
             return self._discovered(caller)
@@ -232,7 +232,7 @@ class McpServer:
                 RELAY.reset(held)
 
         try:
-            ask, answered = await self.gateway.run(work)
+            ask, answered = await self.gateway.run(work, caller.upstream)
         except BusyError:
             answered = refused_busy(ask)
         if answered.code == payload.UNAUTHENTICATED:

@@ -16,7 +16,7 @@ from bywire.api.reading import body_of, header
 from bywire.identity.exchange import ISSUED_TYPE, REQUEST_BYTES_MAX, RequestError
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
-from bywire.wiring.call_pool import BusyError
+from bywire.wiring.call_pool import TOKENS, BusyError
 from bywire.wiring.exchanging import exchange
 from bywire.wiring.gateway import Gateway
 from bywire.wiring.identities import IssuedToken
@@ -39,7 +39,7 @@ def routes(gateway: Gateway) -> Sequence[BaseRoute]:
         body = await body_of(request, REQUEST_BYTES_MAX)
         client = request.client.host if request.client else ""
         try:
-            issued = await gateway.run(lambda: exchanging.token(body, kind, client))
+            issued = await gateway.run(lambda: exchanging.token(body, kind, client), TOKENS)
         except BusyError:
             return told(payload.busy(), UNAVAILABLE, 503, payload.BUSY_RETRY_SECONDS)
         except Exception as error:  # noqa: BLE001  the rim: whatever broke issued nothing, and the caller is told so

@@ -1,7 +1,8 @@
-"""Threads that carry one call each, for an event loop that waits for it.
+"""Threads that carry one call each, for an event loop that waits for it, in lanes that cannot hold each other up.
 
-The standard pool makes two futures a call and wakes locks for both: about 30 us of CPU, where a whole call costs a
-millisecond.
+A lane is an upstream, or a kind of work of our own: an upstream that never answers takes its own threads, and neither
+another one's nor those in which people decide. The standard pool makes two futures a call and wakes locks for both:
+about 30 us of CPU, where a whole call costs a millisecond.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+# Beside upstreams, whose names hold no such sign: our own tools, verdicts and pages, tokens, egress.
+OWN, PEOPLE, TOKENS, WAY_OUT = ":own", ":people", ":tokens", ":egress"
 
 
 class BusyError(Exception):
@@ -64,73 +68,96 @@ class _Call:
             return
 
 
+class _Lane:
+    """The threads of one lane, what they carry, and how many calls there are: carried, or waiting for a thread."""
+
+    __slots__ = ("calls", "taken", "threads")
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.taken = 0
+
+
 class CallPool:
-    """`threads` calls at once and `waiting` more behind them. Thread-safe; threads begin when they are needed."""
+    """`threads` calls at once in each lane, and `waiting` more behind all of them together.
+
+    Thread-safe. Lanes and threads begin when they are needed; whoever names lanes names few.
+    """
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads_max = threads
-        self._places = threads + waiting
+        self._waiting_max = waiting
         self._lock = threading.Lock()
-        self._taken = 0
-        self._threads: list[threading.Thread] = []
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._lanes: dict[str, _Lane] = {}
+        self._waiting = 0
         self._is_closed = False
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """`work` in a thread, with what it returns or raises. Raises BusyError when every place is taken.
+    async def run(self, work: Callable[[], T], lane: str) -> T:
+        """`work` in a thread, with what it returns or raises. Raises BusyError when it would wait and cannot.
 
         Who stops waiting leaves behind what began; what did not is not begun.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Call(work, future, loop), self._places)
+        self._put(_Call(work, future, loop), lane, self._waiting_max)
         return await future
 
-    def leave(self, work: Callable[[], None]) -> None:
+    def leave(self, work: Callable[[], None], lane: str) -> None:
         """`work` in a thread, whatever waits already; nobody is told how it ended. Raises BusyError once closed."""
-        self._put(_Call(work), sys.maxsize)
+        self._put(_Call(work), lane, sys.maxsize)
 
     def close(self) -> None:
         """What is under way ends, and so does what was left to the pool; who waits to begin is told `busy`."""
         with self._lock:
             self._is_closed = True
-        left = []
-        with contextlib.suppress(Empty):
-            while (call := self._calls.get_nowait()) is not None:
-                if call.is_awaited:
-                    call.tell(None, BusyError())
-                else:
-                    left.append(call)
-        for end in (*left, *(None for _ in self._threads)):
-            self._calls.put(end)
-        for thread in self._threads:
-            thread.join()
+        for lane in self._lanes.values():
+            left = []
+            with contextlib.suppress(Empty):
+                while (call := lane.calls.get_nowait()) is not None:
+                    if call.is_awaited:
+                        call.tell(None, BusyError())
+                    else:
+                        left.append(call)
+            for end in (*left, *(None for _ in lane.threads)):
+                lane.calls.put(end)
+        for lane in self._lanes.values():
+            for thread in lane.threads:
+                thread.join()
 
-    def _put(self, call: _Call, places: int) -> None:
+    def _put(self, call: _Call, name: str, waiting_max: int) -> None:
         with self._lock:
-            if self._is_closed or self._taken >= places:
+            if self._is_closed:
                 raise BusyError
-            if len(self._threads) <= self._taken and len(self._threads) < self._threads_max:
-                self._begin()
-            self._taken += 1
-            self._calls.put(call)
+            lane = self._lanes.get(name)
+            if lane is None:
+                lane = self._lanes[name] = _Lane()
+            waits = lane.taken >= self._threads_max
+            if waits and self._waiting >= waiting_max:
+                raise BusyError
+            if len(lane.threads) <= lane.taken and not waits:
+                self._begin(lane)
+            lane.taken += 1
+            self._waiting += waits
+            lane.calls.put(call)
 
-    def _begin(self) -> None:
+    def _begin(self, lane: _Lane) -> None:
         """One more thread. Where the system has none to give, those that are here are enough."""
-        thread = threading.Thread(target=self._carry_all, name="bywire-call", daemon=True)
+        thread = threading.Thread(target=self._carry_all, args=(lane,), name="bywire-call", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            if not self._threads:
+            if not lane.threads:
                 raise BusyError from error
             return
-        self._threads.append(thread)
+        lane.threads.append(thread)
 
-    def _carry_all(self) -> None:
-        while (call := self._calls.get()) is not None:
+    def _carry_all(self, lane: _Lane) -> None:
+        while (call := lane.calls.get()) is not None:
             result, error = call.carry()
             with self._lock:
-                self._taken -= 1
+                self._waiting -= lane.taken > self._threads_max  # of those behind it, one has a thread now
+                lane.taken -= 1
             call.tell(result, error)
             del call, result, error  # what a call held is not held until the next one comes
 

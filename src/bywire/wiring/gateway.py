@@ -22,7 +22,7 @@ from bywire.model.gateway import GatewayConfig
 from bywire.model.principal import Principal
 from bywire.model.trace_context import PASSED_ON
 from bywire.wiring import payload
-from bywire.wiring.call_pool import BusyError, CallPool
+from bywire.wiring.call_pool import OWN, BusyError, CallPool
 from bywire.wiring.catalogue import place_of
 from bywire.wiring.channels import ApprovalChannels
 from bywire.wiring.config_in_force import ConfigInForce
@@ -71,6 +71,7 @@ class Gateway:
         self._pacing = Pacing(settings.calls, self.catalogue)
         self._lister = Lister(workspace.operator.service, workspace.operator.environment)
         self._refusals = Refusals(settings.refusals, self.catalogue)
+        self._upstreams = frozenset(one.name for one in settings.upstreams)
         self.pool = CallPool(settings.limits.calls_in_flight, settings.limits.calls_waiting)
 
     def call(self, token: str, ask: Ask) -> Answered:
@@ -101,7 +102,8 @@ class Gateway:
         if soon and encoded_size(ask.parameters) <= SOON_BYTES_MAX:
             return self._granted(self.permit(token, ask, exact=exact), ask)
         try:
-            return self._granted(await self.run(lambda: self.permit(token, ask, exact=exact)), ask)
+            granted = await self.run(lambda: self.permit(token, ask, exact=exact), self.lane_of(ask.tool))
+            return self._granted(granted, ask)
         except BusyError:
             return refused_busy(ask)
 
@@ -169,13 +171,18 @@ class Gateway:
     async def acall(self, token: str, ask: Ask) -> Answered:
         """`call` in the pool. When the caller goes away meanwhile, what began is carried out and settled."""
         try:
-            return await self.run(lambda: self.call(token, ask))
+            return await self.run(lambda: self.call(token, ask), self.lane_of(ask.tool))
         except BusyError:
             return refused_busy(ask)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """`work` in the pool, behind at most `calls_waiting` others. Raises BusyError."""
-        return await self.pool.run(work)
+    async def run(self, work: Callable[[], T], lane: str) -> T:
+        """`work` in the pool, where it waits for no other lane's. Raises BusyError."""
+        return await self.pool.run(work, lane)
+
+    def lane_of(self, tool: str) -> str:
+        """The lane of a tool's calls: its upstream's, where there is such a one."""
+        upstream = upstream_of(tool)
+        return upstream if upstream in self._upstreams else OWN
 
     def request(self, ask: Ask) -> ActionRequest:
         """What is asked of the door: service and environment are the contract's or ours, never the agent's."""

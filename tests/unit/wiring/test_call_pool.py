@@ -1,4 +1,5 @@
-"""So many calls at once and so many behind them; whoever waits hears how it ended, and nobody waits for ever."""
+"""So many calls at once in each lane, so many behind them all; whoever waits hears how it ended, and nobody waits for
+ever, nor for what another lane does."""
 
 import asyncio
 import threading
@@ -45,8 +46,8 @@ def raising(error):
 
 
 def test_what_work_returns(pool):
-    assert asyncio.run(pool.run(lambda: 7)) == 7
-    assert asyncio.run(pool.run(lambda: None)) is None
+    assert asyncio.run(pool.run(lambda: 7, "a")) == 7
+    assert asyncio.run(pool.run(lambda: None, "a")) is None
 
 
 class Stop(BaseException):
@@ -56,14 +57,14 @@ class Stop(BaseException):
 @pytest.mark.parametrize("error", [ValueError("why"), Stop()])
 def test_what_work_raises_is_raised_where_it_is_waited_for(pool, error):
     with pytest.raises(type(error)) as raised:
-        asyncio.run(pool.run(raising(error)))
+        asyncio.run(pool.run(raising(error), "a"))
     assert raised.value is error
-    assert asyncio.run(pool.run(lambda: "next")) == "next"
+    assert asyncio.run(pool.run(lambda: "next", "a")) == "next"
 
 
 def test_an_iterators_end_is_an_error_and_no_silence(pool):
     async def waiting():
-        return await asyncio.wait_for(pool.run(raising(StopIteration(1))), 20)
+        return await asyncio.wait_for(pool.run(raising(StopIteration(1)), "a"), 20)
 
     with pytest.raises(RuntimeError, match="iterator"):
         asyncio.run(waiting())
@@ -71,22 +72,22 @@ def test_an_iterators_end_is_an_error_and_no_silence(pool):
 
 def test_who_finds_every_place_taken_is_told_at_once(pool, held):
     async def crowd():
-        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name))) for name in "abc"]
+        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "a")) for name in "abc"]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await pool.run(lambda: "no place")
+            await pool.run(lambda: "no place", "a")
         held.go.set()
         found = await asyncio.gather(*three)
         # Whatever ended has given its place back by the time it is heard of.
-        return found, await asyncio.gather(*(pool.run(lambda: "again") for _ in range(3)))
+        return found, await asyncio.gather(*(pool.run(lambda: "again", "a") for _ in range(3)))
 
     assert asyncio.run(crowd()) == (["a", "b", "c"], ["again"] * 3)
-    assert len(pool._threads) == 2
+    assert len(pool._lanes["a"].threads) == 2
 
 
 def test_calls_run_side_by_side_and_no_more_than_that(pool, held):
     async def crowd():
-        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name))) for name in "abc"]
+        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "a")) for name in "abc"]
         await asyncio.sleep(0)
         assert held.began.acquire(timeout=20)
         assert held.began.acquire(timeout=20)
@@ -100,10 +101,10 @@ def test_calls_run_side_by_side_and_no_more_than_that(pool, held):
 def test_threads_begin_when_they_are_needed():
     pool = CallPool(16, 0)
     try:
-        assert pool._threads == []
+        assert pool._lanes == {}
         for _ in range(5):
-            asyncio.run(pool.run(lambda: 1))
-        assert len(pool._threads) == 1
+            asyncio.run(pool.run(lambda: 1, "a"))
+        assert len(pool._lanes["a"].threads) == 1
     finally:
         pool.close()
 
@@ -112,7 +113,7 @@ def test_who_goes_away_leaves_what_began_and_takes_along_what_did_not(held):
     pool = CallPool(2, 2)
 
     async def crowd():
-        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name))) for name in "abc"]
+        three = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "a")) for name in "abc"]
         await asyncio.sleep(0)
         assert held.began.acquire(timeout=20)
         assert held.began.acquire(timeout=20)
@@ -120,7 +121,7 @@ def test_who_goes_away_leaves_what_began_and_takes_along_what_did_not(held):
             one.cancel()
         found = await asyncio.gather(*three, return_exceptions=True)
         assert all(isinstance(one, asyncio.CancelledError) for one in found)
-        behind = asyncio.ensure_future(pool.run(lambda: "next"))
+        behind = asyncio.ensure_future(pool.run(lambda: "next", "a"))
         await asyncio.sleep(0)
         held.go.set()
         return await behind
@@ -132,14 +133,14 @@ def test_who_goes_away_leaves_what_began_and_takes_along_what_did_not(held):
 
 def test_a_loop_that_has_ended_loses_its_answer_and_not_the_thread(pool, held):
     async def leaving():
-        task = asyncio.ensure_future(pool.run(lambda: held.work("left")))
+        task = asyncio.ensure_future(pool.run(lambda: held.work("left"), "a"))
         await asyncio.sleep(0)
         assert held.began.acquire(timeout=20)
         task.cancel()
 
     asyncio.run(leaving())
     held.go.set()
-    assert asyncio.run(pool.run(lambda: "next")) == "next"
+    assert asyncio.run(pool.run(lambda: "next", "a")) == "next"
     pool.close()
     assert held.done == ["left"]
 
@@ -148,10 +149,10 @@ def test_closing_lets_calls_end_and_drops_what_waits(held):
     pool = CallPool(1, 2)
 
     async def closing():
-        begun = asyncio.ensure_future(pool.run(lambda: held.work("begun")))
+        begun = asyncio.ensure_future(pool.run(lambda: held.work("begun"), "a"))
         await asyncio.sleep(0)
         assert held.began.acquire(timeout=20)
-        waits = asyncio.ensure_future(pool.run(lambda: held.work("waits")))
+        waits = asyncio.ensure_future(pool.run(lambda: held.work("waits"), "a"))
         await asyncio.sleep(0)
         closer = threading.Thread(target=pool.close)
         closer.start()
@@ -161,23 +162,23 @@ def test_closing_lets_calls_end_and_drops_what_waits(held):
         assert await begun == "begun"
         closer.join(20)
         with pytest.raises(BusyError):
-            await pool.run(lambda: "late")
+            await pool.run(lambda: "late", "a")
         with pytest.raises(BusyError):
-            pool.leave(lambda: None)
+            pool.leave(lambda: None, "a")
 
     asyncio.run(closing())
     assert held.done == ["begun"]
-    assert not any(thread.is_alive() for thread in pool._threads)
+    assert not any(thread.is_alive() for thread in pool._lanes["a"].threads)
 
 
 def test_what_is_left_needs_no_place_is_done_in_the_end_and_its_error_is_seen(held, monkeypatch):
     told, pool = [], CallPool(2, 0)
     monkeypatch.setattr(threading, "excepthook", told.append)
     for name in "abcd":
-        pool.leave(lambda name=name: held.done.append(held.work(name)))
-    pool.leave(raising(ValueError("nobody waits")))
+        pool.leave(lambda name=name: held.done.append(held.work(name)), "a")
+    pool.leave(raising(ValueError("nobody waits")), "a")
     with pytest.raises(BusyError):
-        asyncio.run(pool.run(lambda: "no place"))
+        asyncio.run(pool.run(lambda: "no place", "a"))
     held.go.set()
     pool.close()
     assert sorted(held.done) == sorted("aabbccdd")
@@ -193,9 +194,39 @@ def test_a_system_without_threads_to_give(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none)
         with pytest.raises(BusyError):
-            asyncio.run(pool.run(lambda: 1))
-    assert asyncio.run(pool.run(lambda: 1)) == 1
+            asyncio.run(pool.run(lambda: 1, "a"))
+    assert asyncio.run(pool.run(lambda: 1, "a")) == 1
     monkeypatch.setattr(threading.Thread, "start", none)
-    assert asyncio.run(pool.run(lambda: 2)) == 2  # the one that is here is enough
+    assert asyncio.run(pool.run(lambda: 2, "a")) == 2  # the one that is here is enough
     monkeypatch.undo()
     pool.close()
+
+
+def test_a_lane_that_never_ends_holds_up_no_other(pool, held):
+    async def crowd():
+        stuck = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "stuck")) for name in "abc"]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await pool.run(lambda: "no place", "stuck")
+        # All that may wait waits there already; here nothing has to.
+        others = [await pool.run(lambda lane=lane: lane, lane) for lane in ("one", "two", "one")]
+        held.go.set()
+        return others, await asyncio.gather(*stuck)
+
+    assert asyncio.run(crowd()) == (["one", "two", "one"], ["a", "b", "c"])
+
+
+def test_what_may_wait_is_counted_over_all_lanes_and_given_back(pool, held):
+    async def crowd():
+        both = [asyncio.ensure_future(pool.run(lambda: held.work("a"), lane)) for lane in ("one", "two") for _ in "ab"]
+        waits = asyncio.ensure_future(pool.run(lambda: "waited", "two"))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await pool.run(lambda: "no place", "one")
+        held.go.set()
+        assert await waits == "waited"
+        return await asyncio.gather(*both)
+
+    assert asyncio.run(crowd()) == ["a"] * 4
+    assert pool._waiting == 0
+    assert {name: lane.taken for name, lane in pool._lanes.items()} == {"one": 0, "two": 0}
