@@ -7,6 +7,7 @@ import pytest
 from bywire.gateway.contract import Catalogue, Contract, parameters
 from bywire.model.ask import Answered, Ask
 from bywire.model.decision import Outcome, OutcomeStatus
+from bywire.wiring.call_pool import OWN
 from bywire.wiring.gateway import SOON_BYTES_MAX, Gateway
 
 READ = Contract("look", "read", "target", parameters({"text": {"type": "string"}}), read=True)
@@ -19,17 +20,19 @@ class Decides:
     """As much of a gateway as grants."""
 
     catalogue = Catalogue((READ, PINNED, WRITE))
-    agrant, _granted = Gateway.agrant, staticmethod(Gateway._granted)
+    agrant, _granted, lane_of = Gateway.agrant, staticmethod(Gateway._granted), Gateway.lane_of
+    _upstreams = frozenset({"up"})
 
     def __init__(self):
-        self.pooled = 0
+        self.pooled, self.lanes = 0, []
 
     def permit(self, token, ask, *, exact):
         outcome = Outcome(status=OutcomeStatus.DENIED, action_digest="", decision=None)
         return Answered(outcome=outcome, payload={"code": "denied"}, tool=ask.tool)
 
-    async def run(self, work):
+    async def run(self, work, lane):
         self.pooled += 1
+        self.lanes.append(lane)
         return work()
 
 
@@ -48,3 +51,10 @@ def test_a_read_is_decided_where_it_is_asked_when_nobody_waits_for_it(tool, valu
     gateway = Decides()
     asyncio.run(gateway.agrant("token", Ask(tool=tool, parameters=values), exact=True))
     assert gateway.pooled == pooled
+
+
+@pytest.mark.parametrize(("tool", "lane"), [("up.look", "up"), ("other.look", OWN), ("change", OWN), ("", OWN)])
+def test_a_call_takes_the_lane_of_its_upstream_where_there_is_such_a_one(tool, lane):
+    gateway = Decides()
+    asyncio.run(gateway.agrant("token", Ask(tool=tool, parameters={}), exact=True))
+    assert gateway.lanes == [lane]
