@@ -150,12 +150,28 @@ def test_an_agent_keeps_working_when_a_tool_of_its_was_disconnected(scene):
     assert scene.bywire("doctor", "--json").code in {0, 1}
 
 
-@pytest.mark.parametrize("name", ["cluster.yml", "Cluster.yaml", "a.b.yaml", ".yaml", "x" * 40 + ".yaml"])
-def test_a_file_that_names_no_upstream_is_refused(scene, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cluster.yml", "Cluster.yaml", "a.b.yaml", ".yaml", "x" * 40 + ".yaml", "cluster.json", "cluster.yaml~",
+        "cluster", "README.md", ".cluster.yaml",
+    ],
+)  # fmt: skip
+def test_rule_08_a_file_that_names_no_upstream_is_refused_and_not_skipped(scene, name):
     write(scene, f"contracts/{name}", CLUSTER)
     opened = scene.workspace()
     try:
         assert any("names no upstream" in str(fault) for fault in Joined(opened).faults)
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("name", [".cluster.yaml.swp", ".DS_Store", ".gitignore"])
+def test_what_an_editor_leaves_behind_is_no_contract(scene, name):
+    write(scene, f"contracts/{name}", CLUSTER)
+    opened = scene.workspace()
+    try:
+        assert Joined(opened).faults == ()
     finally:
         opened.close()
 

@@ -55,7 +55,9 @@ def connected_tools(workspace: Workspace, settings: GatewayConfig) -> Connected:
     contracts: list[Contract] = []
     faults: list[BywireError] = []
     try:
-        names = workspace.directory.names(contract_files.DIRECTORY, (".yaml", ".yml"))
+        # All of them: whoever wrote a file that is skipped would take its bounds to be in force.
+        found = workspace.directory.names(contract_files.DIRECTORY)
+        names = [name for name in found if not _is_left_over(name)]
     except BywireError as error:
         return Connected((), (error,), _routed(workspace.operator))
     for name in names:
@@ -71,6 +73,11 @@ def place_of(tools: Catalogue, tool: str, parameters: dict[str, Any], operator: 
     contract = tools.find(tool)
     place = contract.place if contract is not None else None
     return place.of(parameters) if place is not None else (operator.service, operator.environment)
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether it is what an editor or a write that was cut short leaves behind, and says itself that it is none."""
+    return name.startswith(".") and not name.endswith((".yaml", ".yml"))
 
 
 def _routed(operator: OperatorConfig) -> tuple[Contract, ...]:
@@ -94,7 +101,7 @@ def _read(workspace: Workspace, name: str) -> tuple[Contract, ...]:
     if found is None:
         raise ConfigError(
             f"{workspace.directory.path / place} names no upstream",
-            next_step="name it after its upstream: lower-case letters, digits and '-', then .yaml",
+            next_step="name it after its upstream: lower-case letters, digits, '-', then .yaml; or move it elsewhere",
         )
     upstream, bytes_max = found[1], contract_files.BYTES_MAX
     data = workspace.directory.read(place, bytes_max=bytes_max)
