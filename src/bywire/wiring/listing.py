@@ -16,6 +16,8 @@ from bywire.policy.agent_outright import Where, denied_outright
 from bywire.policy.bundle import Bundle
 
 FORBIDDEN, UNREVIEWED = "forbidden", "contract.unreviewed"
+# What an agent is never let do: secrets change through people (seed 001, 4.1).
+_NEVER = frozenset({FORBIDDEN, "security_workflow"})
 # Agents whose answers are remembered; one more, and all of them are asked anew.
 AGENTS_MAX = 1_024
 _AGENT = "agent:"
@@ -99,9 +101,13 @@ class Lister:
 
 
 def row_allows(contract: Contract, bundle: Bundle, environment: str) -> bool:
-    """Whether the capability table lets anybody do this there."""
-    cell = _row(contract, bundle).get("environments", {}).get(environment, {})
-    return bool(cell.get("posture", FORBIDDEN) != FORBIDDEN)
+    """Whether the capability table lets an agent do this there; a cell without a posture has its category's."""
+    row = _row(contract, bundle)
+    cell = row.get("environments", {}).get(environment)
+    if not isinstance(cell, dict):
+        return False
+    category = _table(bundle, "categories").get(str(row.get("category")), {})
+    return cell.get("posture", category.get("posture", FORBIDDEN)) not in _NEVER
 
 
 def fits_pattern(contract: Contract, registration: Registration, bundle: Bundle) -> bool:
@@ -115,7 +121,9 @@ def fits_pattern(contract: Contract, registration: Registration, bundle: Bundle)
     if _row(contract, bundle).get("category") in _HARMLESS or contract.name in pattern.get("tools", ()):
         return True
     writes = pattern.get("writes")
-    return writes in {"registered", "runbook"} or (writes == "listed" and contract.exposure_reducing)
+    # A retreat is authorised by the rollout that it ends, and no connected tool is part of one.
+    retreats = contract.exposure_reducing and not contract.upstream
+    return writes in {"registered", "runbook"} or (writes == "listed" and retreats)
 
 
 def _row(contract: Contract, bundle: Bundle) -> Mapping[str, Any]:
