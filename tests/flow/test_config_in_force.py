@@ -83,6 +83,7 @@ CHANGES = [
     (lambda p: (p / "gateway.yaml").write_text("version: 2\n"), [("gateway.yaml", "changed")]),
     (lambda p: (p / "operator.yaml").unlink(), [("operator.yaml", "removed")]),
     (lambda p: (p / "contracts" / "more.yml").write_text("x"), [("contracts/more.yml", "added")]),
+    (lambda p: (p / "contracts" / "more.yaml.off").write_text("x"), [("contracts/more.yaml.off", "added")]),
     (lambda p: (p / "contracts" / "shop.yaml").unlink(), [("contracts/shop.yaml", "removed")]),
     (lambda p: (p / "contracts" / "a\n\x1b[2Jb.yaml").touch(), [("contracts/a\\n\\x1b[2Jb.yaml", "added")]),
     (swapped_for_other_bytes, [("gateway.yaml", "changed")]),

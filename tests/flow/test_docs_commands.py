@@ -421,15 +421,20 @@ def test_the_policy_page_names_every_tool_and_every_hard_rule():
     assert set(re.findall(r"`([a-z_]+\.[a-z_]+)`", told)) == set(hard)
 
 
+def anchors(page):
+    """What a page's headings are called in links."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_pages_lead_somewhere():
     pages = [*DOCUMENTS, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
-    dead = [
-        f"{page.name}: {target}"
-        for page in pages
-        if page.exists()
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-        if not (page.parent / target).exists()
-    ]
+    dead = []
+    for page in filter(Path.exists, pages):
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+            place = page.parent / target if target else page
+            if not place.exists() or (anchor and anchor not in anchors(place)):
+                dead.append(f"{page.name}: {target}#{anchor}")
     assert not dead
 
 

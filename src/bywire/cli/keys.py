@@ -56,8 +56,9 @@ def list_(place: Place, *, as_json: bool) -> None:
 
 
 @keys.command()
+@as_json_option
 @click.pass_obj
-def jwks(place: Place) -> None:
+def jwks(place: Place, *, as_json: bool) -> None:  # noqa: ARG001  the set is JSON for people, too
     """The public token keys as a JSON Web Key Set (RFC 7517), for whoever else verifies our tokens."""
     with workspace(place) as opened:
         print_json(key_set(opened.trust))

@@ -68,6 +68,11 @@ _UNDO = {
 }
 
 
+def is_left_over(name: str) -> bool:
+    """Whether a file beside the contracts is what an editor or an unfinished write leaves behind; it says so itself."""
+    return name.startswith(".") and not name.endswith((".yaml", ".yml"))
+
+
 def parse(value: Any, source: str, *, upstream: str) -> tuple[Contract, ...]:
     """The contracts of `upstream`, in the file's order.
 

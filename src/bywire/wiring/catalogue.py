@@ -57,7 +57,7 @@ def connected_tools(workspace: Workspace, settings: GatewayConfig) -> Connected:
     try:
         # All of them: whoever wrote a file that is skipped would take its bounds to be in force.
         found = workspace.directory.names(contract_files.DIRECTORY)
-        names = [name for name in found if not _is_left_over(name)]
+        names = [name for name in found if not contract_files.is_left_over(name)]
     except BywireError as error:
         return Connected((), (error,), _routed(workspace.operator))
     for name in names:
@@ -73,11 +73,6 @@ def place_of(tools: Catalogue, tool: str, parameters: dict[str, Any], operator: 
     contract = tools.find(tool)
     place = contract.place if contract is not None else None
     return place.of(parameters) if place is not None else (operator.service, operator.environment)
-
-
-def _is_left_over(name: str) -> bool:
-    """Whether it is what an editor or a write that was cut short leaves behind, and says itself that it is none."""
-    return name.startswith(".") and not name.endswith((".yaml", ".yml"))
 
 
 def _routed(operator: OperatorConfig) -> tuple[Contract, ...]:

@@ -5,6 +5,7 @@ change, or a wrong one, never decides anything. So that nobody waits for a chang
 at them now and then and says so: in its log, in `/v1/status`, in its metrics, in `bywire status` and `bywire doctor`.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -105,11 +106,12 @@ def watched(directory: Path) -> Mapping[str, Watched]:
     names = (OPERATOR_FILE, gateway_config.FILE_NAME)
     found = {name: Watched(directory / name, yaml_file.BYTES_MAX) for name in names}
     folder = directory / contract_files.DIRECTORY
-    contracts = listed(folder, (".yaml", ".yml"), NAMES_MAX)
+    contracts = listed(folder, ("",), NAMES_MAX)
     if contracts is None:
         # No directory, or more in it than anybody reads: one file that cannot be read stands for all of it.
         return {**found, contract_files.DIRECTORY: Watched(folder, 0, readable=False)}
-    for name in contracts:
+    # A file that is none would be refused by a start, so that it is looked at, too.
+    for name in itertools.filterfalse(contract_files.is_left_over, contracts):
         shown = f"{contract_files.DIRECTORY}/{printable(name)}"
         found[shown] = Watched(folder / name, contract_files.BYTES_MAX, follow=False)
     return found
