@@ -581,7 +581,7 @@ def test_a_key_is_derived_where_no_other_client_waits_for_it(gateway, monkeypatc
     monkeypatch.setattr("bywire.api.mcp_server.derived_key", derived)
     call(gateway, "append", {"line": "derived"}, token=gateway.token(run="derived"))
     assert len(threads) == 1
-    assert threads[0] in gateway.gateway.pool._lanes[UPSTREAM].threads
+    assert threads[0] in gateway.gateway.pool._lanes[f"upstream:{UPSTREAM}"].threads
 
 
 def test_a_surface_redacts_as_the_operator_said(gateway):

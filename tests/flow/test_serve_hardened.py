@@ -83,7 +83,7 @@ def test_a_token_of_another_workspace_or_an_expired_one_is_nobody(gateway, tmp_p
     other.close()
     refused(gateway.post("/v1/call", READ, token=foreign), 401, "unauthenticated")
     workspace = gateway.gateway.workspace
-    brief = issue_token(workspace, "agent:fixer", lifetime_seconds=1).token
+    brief = issue_token(workspace, "agent:fixer", lifetime_seconds=3).token
     assert gateway.post("/v1/call", READ, token=brief).status == 200
     deadline = time.monotonic() + 10
     while gateway.post("/v1/call", READ, token=brief).status == 200:
@@ -267,6 +267,36 @@ def test_trailers_are_bounded_as_a_head_is(gateway):
     assert heard.startswith(b"HTTP/1.1 400 ")  # it is no call, and was read to its end
     answer = gateway.raw(with_trailers(token, "a: b\r\n" * 10_000), seconds=5)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("ends", [b"0\r\nX: ", b"2;"])
+def test_a_trailer_or_a_chunk_that_never_says_what_it_is_is_bounded_too(gateway, ends):
+    """The parser tells of whole ones alone, and gathers the rest."""
+    head = (
+        "POST /v1/call HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {gateway.token()}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n"
+    ).encode()
+    sent, most = 0, 64 * 1024 * 1024
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as sender:
+        sender.sendall(head + ends)
+        try:
+            while sent < most:
+                sent += sender.send(b"a" * 65_536)
+        except OSError:
+            pass
+    assert sent < most
+
+
+def test_a_body_in_many_small_parts_is_no_framing(gateway):
+    body = json.dumps({"tool": "shop.list_orders", "parameters": {}, "key": "x" * 50_000}).encode()
+    token = f"Authorization: Bearer {gateway.token()}\r\n"
+    head = (
+        f"POST /v1/call HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\nConnection: close\r\n"
+    )
+    parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[i : i + 7] for i in range(0, len(body), 7)))
+    answer = gateway.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + parts + b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"key" in answer
 
 
 def test_a_trailer_is_no_header(gateway):

@@ -4,12 +4,14 @@ import http.client
 import json
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 from scene import wait_until
 from serving import UPSTREAM, prepared, served
 
 from bywire.model.errors import LedgerError, TargetError
+from bywire.wiring.workspace import open_workspace
 
 RESTART = {"tool": "shop.restart", "parameters": {"job": "a"}}
 
@@ -63,6 +65,12 @@ def slow(gateway):
     upstream.go.set()
 
 
+def waiting(gateway):
+    """How many calls wait for a thread of the upstream's."""
+    lane = gateway.gateway.pool._lanes[f"upstream:{UPSTREAM}"]
+    return lane.taken - len(lane.threads)
+
+
 def in_background(gateway, *bodies):
     answers = {}
 
@@ -79,7 +87,7 @@ def test_more_calls_than_places_are_told_busy_with_their_key(gateway, slow):
     answers, threads = in_background(gateway, *({**RESTART, "key": f"busy-{n}"} for n in range(3)))
     assert slow.begun.acquire(timeout=10)
     assert slow.begun.acquire(timeout=10)
-    wait_until(lambda: gateway.gateway.pool._waiting == 1)
+    wait_until(lambda: waiting(gateway) == 1)
     answer = gateway.post("/v1/call", {**RESTART, "key": "busy-9"})
     assert (answer.status, answer.code) == (503, "busy")
     assert answer.headers["retry-after"] == "1"
@@ -106,7 +114,7 @@ def test_rule_16_an_upstream_that_never_answers_holds_up_nothing_else(gateway, s
     answers, threads = in_background(gateway, *({**RESTART, "key": f"stuck-{path}-{n}"} for n in range(3)))
     assert slow.begun.acquire(timeout=10)
     assert slow.begun.acquire(timeout=10)
-    wait_until(lambda: gateway.gateway.pool._waiting == 1)
+    wait_until(lambda: waiting(gateway) == 1)
     assert gateway.post("/v1/call", {**RESTART, "key": "full"}).code == "busy"
     answer = gateway.post(path, body)
     assert answer.status != 503
@@ -117,14 +125,89 @@ def test_rule_16_an_upstream_that_never_answers_holds_up_nothing_else(gateway, s
     assert [answer.status for answer in answers.values()] == [200, 200, 200]
 
 
-def test_a_caller_that_goes_away_leaves_a_settled_intent(gateway, slow):
-    body = json.dumps({**RESTART, "key": "gone"}).encode()
+def written(gateway, key):
+    """A restart as the bytes of a request."""
+    body = json.dumps({**RESTART, "key": key}).encode()
     head = (
         f"POST /v1/call HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {gateway.token()}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
+    return head.encode() + body
+
+
+def slow_on(gateway):
+    upstream = gateway.gateway.joined.executors[f"upstream:{UPSTREAM}"] = Slow()
+    return upstream
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"\x00\x00\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"x" * 40_000,
+    ],
+)
+def test_what_is_wrong_with_a_later_request_is_no_answer_to_an_earlier_one(gateway, slow, behind):
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as caller:
+        caller.sendall(written(gateway, f"first-{len(behind)}"))
+        assert slow.begun.acquire(timeout=10)
+        caller.sendall(behind)
+        try:
+            said = caller.recv(65536)
+        except ConnectionResetError:
+            said = b""
+    slow.go.set()
+    assert said == b"" or said.startswith(b"HTTP/1.1 200 ")
+    journal = gateway.gateway.workspace.journal
+    wait_until(lambda: journal.find(f"agent:fixer|shop.restart|first-{len(behind)}").state == "committed")
+
+
+def test_a_line_end_too_many_begins_no_request_that_could_be_late(scene):
+    with served(scene, request_seconds=1) as gateway:
+        slow = slow_on(gateway)
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as caller:
+            caller.sendall(written(gateway, "line-end"))
+            assert slow.begun.acquire(timeout=10)
+            caller.sendall(b"\r\n")
+            with pytest.raises(TimeoutError):
+                caller.settimeout(2)
+                caller.recv(65536)
+            slow.go.set()
+            caller.settimeout(10)
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_waits_when_the_gateway_ends_is_told_that_nobody_knows_yet(scene):
+    with ExitStack() as held:
+        gateway = held.enter_context(served(scene, shutdown_seconds=1))
+        slow, answers = slow_on(gateway), {}
+        token = gateway.token()
+
+        def send():
+            answers["cut"] = gateway.post("/v1/call", {**RESTART, "key": "cut-short"}, token=token)
+            slow.go.set()
+
+        caller = threading.Thread(target=send)
+        caller.start()
+        assert slow.begun.acquire(timeout=10)
+        closing = threading.Thread(target=held.close)
+        closing.start()
+        caller.join(20)
+        assert (answers["cut"].status, answers["cut"].code) == (504, "outcome_unknown")
+        assert "same key" in answers["cut"].json["error"]["next_step"]
+        closing.join(30)
+        assert slow.done == ["a"]
+    again = open_workspace(scene.repo, scene.operator)
+    try:
+        assert again.journal.find("agent:fixer|shop.restart|cut-short").state == "committed"
+    finally:
+        again.close()
+
+
+def test_a_caller_that_goes_away_leaves_a_settled_intent(gateway, slow):
     with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
-        caller.sendall(head.encode() + body)
+        caller.sendall(written(gateway, "gone"))
         assert slow.begun.acquire(timeout=10)
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     slow.go.set()

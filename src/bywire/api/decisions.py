@@ -17,7 +17,7 @@ from bywire.api.reading import document_of, surface_of, token_of, trace_of
 from bywire.gateway.contract import Contract
 from bywire.model.ask import Answered, Ask
 from bywire.wiring import payload
-from bywire.wiring.call_pool import BusyError
+from bywire.wiring.call_pool import OWN, BusyError
 from bywire.wiring.gateway import Gateway, tool_of
 
 EVIDENCE_MAX = 256
@@ -78,7 +78,11 @@ def routes(gateway: Gateway) -> Sequence[BaseRoute]:
     async def tools(request: Request) -> Response:
         token = token_of(request)
         upstream = request.query_params.get("upstream", "")
-        return as_json({"tools": [listed(one) for one in gateway.visible(token, upstream)]})
+        try:
+            seen = await gateway.run(lambda: gateway.visible(token, upstream), OWN)
+        except BusyError:
+            return told(payload.busy())
+        return as_json({"tools": [listed(one) for one in seen]})
 
     return [
         Route("/v1/call", call, methods=["POST"]),

@@ -12,7 +12,7 @@ from bywire.gateway.egress_contracts import EGRESS
 from bywire.model.ask import Ask
 from bywire.model.errors import BywireError
 from bywire.wiring import payload
-from bywire.wiring.call_pool import WAY_OUT, BusyError
+from bywire.wiring.call_pool import RECORDS, WAY_OUT, BusyError
 from bywire.wiring.gateway import Gateway
 
 CONNECTION = "connection"
@@ -53,7 +53,7 @@ class GatewayDoor:
             "bytes_sent": ended.sent,
             "bytes_received": ended.received,
         }
-        self._gateway.pool.leave(lambda: self._record(document), WAY_OUT)
+        self._gateway.pool.leave(lambda: self._record(document), RECORDS)
 
     def _record(self, document: dict[str, Any]) -> None:
         workspace = self._gateway.workspace

@@ -1,5 +1,6 @@
 """HTTP answers: JSON bodies, and which status each code of the one payload is told with."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,11 @@ class Caught:
             await self._app(scope, receive, sending)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            if not begun:
+                # The process ends, and whoever waits here no longer hears what became of a call that began.
+                await told(payload.cut_short())(scope, receive, send)
+            raise
         except Exception as error:  # noqa: BLE001  the rim of the process
             if begun:
                 # Half an answer cannot be taken back; the connection ends, and nobody else tells of it.

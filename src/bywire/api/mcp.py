@@ -5,7 +5,7 @@ stream. A client that goes away ends a read; what may have had an effect is carr
 key finds its outcome.
 """
 
-import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -26,7 +26,8 @@ from bywire.api.mcp_server import Caller, FaultError, McpServer, Unauthenticated
 from bywire.api.mcp_streams import STREAMS_PER_SESSION_MAX, Listeners, McpSession, Outlet, Sessions, Wanted
 from bywire.api.reading import body_of, fields_of, token_of, trace_of
 from bywire.wiring import payload
-from bywire.wiring.gateway import Gateway
+from bywire.wiring.call_pool import BusyError
+from bywire.wiring.gateway import Gateway, lane_of_upstream
 
 FOLLOWED_MAX = 64
 URI_CHARS_MAX = 8_192
@@ -253,7 +254,9 @@ class McpEndpoint:
         """What a session or stream followed ends with it; in a thread, for the upstream is told."""
         executor = self._server.executor(upstream)
         if executor is not None:
-            asyncio.get_running_loop().run_in_executor(None, executor.link.release, Follower(principal, session))
+            follower = Follower(principal, session)
+            with contextlib.suppress(BusyError):  # it ends, and everything that is followed with it
+                self._gateway.pool.leave(lambda: executor.link.release(follower), lane_of_upstream(upstream))
 
     def _session(self, exchange: Exchange) -> McpSession:
         """The session of a request, for the principal that began it alone."""

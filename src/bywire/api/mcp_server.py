@@ -26,8 +26,8 @@ from bywire.gateway.redaction import Redactor
 from bywire.model.ask import Answered, Ask
 from bywire.model.errors import BywireError, EvidenceError
 from bywire.wiring import payload
-from bywire.wiring.call_pool import BusyError
-from bywire.wiring.gateway import Gateway, refused_busy
+from bywire.wiring.call_pool import OWN, BusyError
+from bywire.wiring.gateway import Gateway, lane_of_upstream, refused_busy
 
 # How long a client that came back waits for the person, and how often it is looked.
 APPROVAL_SECONDS, LOOK_SECONDS, LOOK_SECONDS_MAX = 20.0, 0.5, 4.0
@@ -122,12 +122,12 @@ class McpServer:
         if method == "tools/call":
             return await self._call(caller, message, relay)
         if method == "tools/list":
-            listed = await self.gateway.run(lambda: self._offered(caller), caller.upstream)
+            listed = await self.gateway.run(lambda: self._offered(caller), lane_of_upstream(caller.upstream))
             return answers.completed(method, {"tools": listed}, caller.upstream, modern=modern)
         if method == "server/discover" and modern:
-            return self._discovered(caller)
+            return await self.gateway.run(lambda: self._discovered(caller), OWN)
         if method == "initialize" and not modern:
-            return self._greeted(caller, message)
+            return await self.gateway.run(lambda: self._greeted(caller, message), OWN)
         if method == "ping" and not modern:
             self.gateway.session(caller.token)
             return {}
@@ -232,7 +232,7 @@ class McpServer:
                 RELAY.reset(held)
 
         try:
-            ask, answered = await self.gateway.run(work, caller.upstream)
+            ask, answered = await self.gateway.run(work, self.gateway.lane_of(ask.tool))
         except BusyError:
             answered = refused_busy(ask)
         if answered.code == payload.UNAUTHENTICATED:

@@ -42,7 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._problem = (400, "this is no HTTP request", "send HTTP/1.1")
         self._deadline: TimerHandle | None = None
         self._unread: TimerHandle | None = None
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         self._in_head = True
         if len(self.connections) > self._limits.connections:
             self._problem = (503, "the gateway has as many connections as it takes", "come back later")
@@ -59,12 +59,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bound what a head may hold and how long it may take, then let the parser have it."""
         begins = self._in_head and self._head_bytes == 0
-        if self._in_head:
+        if not self._in_head:
+            self._framing_bytes += len(data)
+        elif not (begins and self._is_answering() and not data.strip(b"\r\n")):  # a line end more begins no request
             self._head_bytes += len(data)
         super().data_received(data)
         if begins and self._head_bytes:  # most requests are here whole by now, and need no timer
             self._expect_request(self._limits.request_seconds)
-        if self._in_head and self._head_bytes > self._limits.header_bytes and not self.transport.is_closing():
+        # What is of no body is a head, a trailer, or says how long a chunk is; the parser tells of whole ones alone.
+        size = self._head_bytes if self._in_head else self._framing_bytes
+        if size > self._limits.header_bytes and not self.transport.is_closing():
             self._problem = (431, "the head of the request is too large", "send fewer or shorter headers")
             self.send_400_response("")
 
@@ -95,7 +99,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._refuse(400, "this connection stays HTTP/1.1", "send no Upgrade and no CONNECT")
         self._in_head = False
+        self._framing_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body."""
+        self._framing_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is here; from now on it is ours to be quick."""
@@ -116,13 +126,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer with the payload, and close."""
+        """Answer with the payload, and close; while a call is under way its answer is the next one, so only close."""
+        if self._is_answering():
+            self.transport.close()
+            return
         status, reason, next_step = self._problem
         code = payload.BUSY if status == 503 else payload.INVALID_PARAMETERS
         body = msgspec.json.encode({"error": payload.refusal(code, reason, next_step=next_step)})
         length = b"content-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + _JSON_HEADERS + length + body)
         self.transport.close()
+
+    def _is_answering(self) -> bool:
+        """Whether a request is here whole, or has begun to be answered, and its answer is not over."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and (not cycle.more_body or cycle.response_started)
 
     def _count(self, size: int) -> None:
         self._parsed_bytes += size

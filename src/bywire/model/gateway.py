@@ -22,8 +22,8 @@ class Listen(msgspec.Struct, frozen=True):
 class ServeLimits(msgspec.Struct, frozen=True):
     """Bounds of the server. Sizes in bytes, times in seconds.
 
-    `calls_in_flight` threads carry calls out for each upstream, `calls_waiting` more wait for one, of all upstreams
-    together; who would wait then is told `busy`.
+    `calls_in_flight` threads carry calls out for each upstream, `calls_waiting` more wait for one; who comes then is
+    told `busy`.
     `request_seconds` bounds how long a client takes to send one request, `idle_seconds` how long it stays silent after.
     """
 

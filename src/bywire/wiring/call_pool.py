@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Beside upstreams, whose names hold no such sign: our own tools, verdicts and pages, tokens, egress.
-OWN, PEOPLE, TOKENS, WAY_OUT = ":own", ":people", ":tokens", ":egress"
+IDLE_SECONDS = 60.0
+# Beside executors, whose names do not begin so: what is no tool's, verdicts and pages, tokens, egress, its records.
+OWN, PEOPLE, TOKENS, WAY_OUT, RECORDS = ":own", ":people", ":tokens", ":egress", ":records"
 
 
 class BusyError(Exception):
@@ -26,7 +27,7 @@ class BusyError(Exception):
 class _Call:
     """Work, and who waits for it on which loop; nobody does when there is no future."""
 
-    __slots__ = ("_future", "_loop", "_work")
+    __slots__ = ("_future", "_loop", "_work", "has_begun", "is_abandoned")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class _Call:
         self._work = work
         self._future = future
         self._loop = loop
+        self.has_begun = self.is_abandoned = False
 
     @property
     def is_awaited(self) -> bool:
@@ -44,9 +46,7 @@ class _Call:
         return self._future is not None
 
     def carry(self) -> tuple[Any, BaseException | None]:
-        """What came of it. Who went away before it began wants it no more."""
-        if self._future is not None and self._future.cancelled():
-            return None, None
+        """What came of it."""
         try:
             return self._work(), None
         except StopIteration as ended:  # no future takes that
@@ -60,7 +60,9 @@ class _Call:
         """Tell whoever waits; what nobody waits for is told where an error of any thread is."""
         if self._future is None or self._loop is None:
             if error is not None:
-                threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+                # Where nobody reads that either, the thread still has others to carry.
+                with contextlib.suppress(Exception):
+                    threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
             return
         try:
             self._loop.call_soon_threadsafe(_settle, self._future, result, error)
@@ -80,28 +82,36 @@ class _Lane:
 
 
 class CallPool:
-    """`threads` calls at once in each lane, and `waiting` more behind all of them together.
+    """`threads` calls at once in each lane, and `waiting` more behind them.
 
-    Thread-safe. Lanes and threads begin when they are needed; whoever names lanes names few.
+    Thread-safe. Lanes and threads begin when they are needed, and threads end when they are not; whoever names lanes
+    names few.
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads_max = threads
-        self._waiting_max = waiting
+        self._places = threads + waiting
         self._lock = threading.Lock()
         self._lanes: dict[str, _Lane] = {}
-        self._waiting = 0
         self._is_closed = False
 
     async def run(self, work: Callable[[], T], lane: str) -> T:
-        """`work` in a thread, with what it returns or raises. Raises BusyError when it would wait and cannot.
+        """`work` in a thread, with what it returns or raises. Raises BusyError when every place is taken.
 
-        Who stops waiting leaves behind what began; what did not is not begun.
+        Who stops waiting leaves behind what began; what did not is not begun, and its place is free at once.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Call(work, future, loop), lane, self._waiting_max)
-        return await future
+        call = _Call(work, future, loop)
+        taken = self._put(call, lane, self._places)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            with self._lock:
+                if not call.has_begun and not call.is_abandoned:
+                    call.is_abandoned = True
+                    taken.taken -= 1
+            raise
 
     def leave(self, work: Callable[[], None], lane: str) -> None:
         """`work` in a thread, whatever waits already; nobody is told how it ended. Raises BusyError once closed."""
@@ -111,7 +121,8 @@ class CallPool:
         """What is under way ends, and so does what was left to the pool; who waits to begin is told `busy`."""
         with self._lock:
             self._is_closed = True
-        for lane in self._lanes.values():
+            lanes = [(lane, tuple(lane.threads)) for lane in self._lanes.values()]
+        for lane, threads in lanes:
             left = []
             with contextlib.suppress(Empty):
                 while (call := lane.calls.get_nowait()) is not None:
@@ -119,47 +130,67 @@ class CallPool:
                         call.tell(None, BusyError())
                     else:
                         left.append(call)
-            for end in (*left, *(None for _ in lane.threads)):
+            for end in (*left, *(None for _ in threads)):
                 lane.calls.put(end)
-        for lane in self._lanes.values():
-            for thread in lane.threads:
+        for _, threads in lanes:
+            for thread in threads:
                 thread.join()
 
-    def _put(self, call: _Call, name: str, waiting_max: int) -> None:
+    def _put(self, call: _Call, name: str, places: int) -> _Lane:
         with self._lock:
             if self._is_closed:
                 raise BusyError
             lane = self._lanes.get(name)
             if lane is None:
                 lane = self._lanes[name] = _Lane()
-            waits = lane.taken >= self._threads_max
-            if waits and self._waiting >= waiting_max:
+            if lane.taken >= places:
                 raise BusyError
-            if len(lane.threads) <= lane.taken and not waits:
+            if len(lane.threads) <= lane.taken and len(lane.threads) < self._threads_max:
                 self._begin(lane)
             lane.taken += 1
-            self._waiting += waits
             lane.calls.put(call)
+            return lane
 
     def _begin(self, lane: _Lane) -> None:
         """One more thread. Where the system has none to give, those that are here are enough."""
         thread = threading.Thread(target=self._carry_all, args=(lane,), name="bywire-call", daemon=True)
+        lane.threads.append(thread)
         try:
             thread.start()
         except RuntimeError as error:
+            lane.threads.remove(thread)
             if not lane.threads:
                 raise BusyError from error
-            return
-        lane.threads.append(thread)
 
     def _carry_all(self, lane: _Lane) -> None:
-        while (call := lane.calls.get()) is not None:
-            result, error = call.carry()
+        while True:
+            try:
+                call = lane.calls.get(timeout=IDLE_SECONDS)
+            except Empty:
+                if self._ends(lane):
+                    return
+                continue
+            if call is None:
+                return
             with self._lock:
-                self._waiting -= lane.taken > self._threads_max  # of those behind it, one has a thread now
-                lane.taken -= 1
-            call.tell(result, error)
-            del call, result, error  # what a call held is not held until the next one comes
+                call.has_begun = not call.is_abandoned
+            if call.has_begun:
+                self._carry(call, lane)
+            del call  # what it held is not held until the next one comes
+
+    def _carry(self, call: _Call, lane: _Lane) -> None:
+        result, error = call.carry()
+        with self._lock:
+            lane.taken -= 1
+        call.tell(result, error)
+
+    def _ends(self, lane: _Lane) -> bool:
+        """Whether an idle thread may end: nothing came at the same moment, and nobody waits for its end."""
+        with self._lock:
+            if self._is_closed or not lane.calls.empty():
+                return False
+            lane.threads.remove(threading.current_thread())
+            return True
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

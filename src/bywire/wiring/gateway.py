@@ -71,7 +71,6 @@ class Gateway:
         self._pacing = Pacing(settings.calls, self.catalogue)
         self._lister = Lister(workspace.operator.service, workspace.operator.environment)
         self._refusals = Refusals(settings.refusals, self.catalogue)
-        self._upstreams = frozenset(one.name for one in settings.upstreams)
         self.pool = CallPool(settings.limits.calls_in_flight, settings.limits.calls_waiting)
 
     def call(self, token: str, ask: Ask) -> Answered:
@@ -94,11 +93,11 @@ class Gateway:
 
         What was permitted or reported before under this key is a refusal here: one permit is one effect. A read is
         decided where it is asked, because a hop to another thread costs more than it would wait; unless its upstream
-        has to be asked what the tool is by now, it says so much that others would wait for it, or it is a write, which
-        waits for a disk.
+        has to be asked what the tool is by now, it says so much that others would wait for it, its agent has a policy
+        of its own, for which it waits in a line, or it is a write, which waits for a disk.
         """
         contract = self.catalogue.find(ask.tool)
-        soon = contract is not None and contract.read and not contract.definition
+        soon = contract is not None and contract.read and not contract.definition and not self._has_own_policy(token)
         if soon and encoded_size(ask.parameters) <= SOON_BYTES_MAX:
             return self._granted(self.permit(token, ask, exact=exact), ask)
         try:
@@ -106,6 +105,11 @@ class Gateway:
             return self._granted(granted, ask)
         except BusyError:
             return refused_busy(ask)
+
+    def _has_own_policy(self, token: str) -> bool:
+        """Whether a policy is known to be about the agent alone, which no short way decides."""
+        known = self._sessions.get(token)
+        return known is not None and known.principal.id.removeprefix("agent:") in self.workspace.bundle().agents
 
     @staticmethod
     def _granted(answered: Answered, ask: Ask) -> Answered:
@@ -180,9 +184,11 @@ class Gateway:
         return await self.pool.run(work, lane)
 
     def lane_of(self, tool: str) -> str:
-        """The lane of a tool's calls: its upstream's, where there is such a one."""
-        upstream = upstream_of(tool)
-        return upstream if upstream in self._upstreams else OWN
+        """The lane of a tool's calls: its executor's, and beside it that of the retreats (RULES 16)."""
+        contract = self.catalogue.find(tool)
+        if contract is None:
+            return OWN
+        return f"{contract.executor}:retreat" if contract.exposure_reducing else contract.executor
 
     def request(self, ask: Ask) -> ActionRequest:
         """What is asked of the door: service and environment are the contract's or ours, never the agent's."""
@@ -285,6 +291,11 @@ def refused_busy(ask: Ask) -> Answered:
     """The answer to a call that found no place in the queue."""
     outcome = Outcome(status=OutcomeStatus.FAILED, action_digest="", decision=None, error={"code": payload.BUSY})
     return Answered(outcome=outcome, payload=payload.busy(ask.key), tool=ask.tool)
+
+
+def lane_of_upstream(upstream: str) -> str:
+    """The lane of everything that asks an upstream and is no retreat: the name of its executor."""
+    return f"upstream:{upstream}"
 
 
 def upstream_of(tool: str) -> str:

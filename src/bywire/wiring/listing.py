@@ -16,8 +16,8 @@ from bywire.policy.agent_outright import Where, denied_outright
 from bywire.policy.bundle import Bundle
 
 FORBIDDEN, UNREVIEWED = "forbidden", "contract.unreviewed"
-# What an agent is never let do: secrets change through people (seed 001, 4.1).
-_NEVER = frozenset({FORBIDDEN, "security_workflow"})
+# What no agent does, whatever the table says (seed 001, 4.1): secrets change through people, checks through review.
+_NEVER = frozenset({"secret_mutation", "verification_weakening"})
 # Agents whose answers are remembered; one more, and all of them are asked anew.
 AGENTS_MAX = 1_024
 _AGENT = "agent:"
@@ -106,8 +106,9 @@ def row_allows(contract: Contract, bundle: Bundle, environment: str) -> bool:
     cell = row.get("environments", {}).get(environment)
     if not isinstance(cell, dict):
         return False
-    category = _table(bundle, "categories").get(str(row.get("category")), {})
-    return cell.get("posture", category.get("posture", FORBIDDEN)) not in _NEVER
+    category = str(row.get("category"))
+    posture = _table(bundle, "categories").get(category, {}).get("posture", FORBIDDEN)
+    return category not in _NEVER and bool(cell.get("posture", posture) != FORBIDDEN)
 
 
 def fits_pattern(contract: Contract, registration: Registration, bundle: Bundle) -> bool:
@@ -122,7 +123,8 @@ def fits_pattern(contract: Contract, registration: Registration, bundle: Bundle)
         return True
     writes = pattern.get("writes")
     # A retreat is authorised by the rollout that it ends, and no connected tool is part of one.
-    retreats = contract.exposure_reducing and not contract.upstream
+    connected = contract.upstream and contract.name not in _table(bundle, "capabilities")
+    retreats = contract.exposure_reducing and not connected
     return writes in {"registered", "runbook"} or (writes == "listed" and retreats)
 
 

@@ -157,6 +157,16 @@ def busy(key: str = "") -> dict[str, Any]:
     )
 
 
+def cut_short() -> dict[str, Any]:
+    """The payload for a call that was under way when the gateway had to end; what began is settled all the same."""
+    return refusal(
+        OUTCOME_UNKNOWN,
+        "the gateway ends, and does not wait for this call; what it had begun is carried out and recorded",
+        next_step="send the same call with the same key to the gateway that comes next: it tells what became of it",
+        status="unknown",
+    )
+
+
 def error_code(error: BywireError) -> str:
     """Which of the codes an error of the door is told as."""
     if isinstance(error, EvidenceError):

@@ -6,6 +6,7 @@ admits nothing that raises exposure. A witness that knows more than the log, or 
 start (RULES 24): its note is among `notes`.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -67,6 +68,8 @@ class Witnesses:
         self._places = places or {one.name: _place(one) for one in witnessing.witnesses}
         self._keys = {one.name: VerifyKey.from_hex(one.key) for one in witnessing.witnesses}
         self._hashes = {name: key_hash(name, COSIGNATURE, key) for name, key in self._keys.items()}
+        # One thread asks at a time; both are replaced, never changed, so that others may read them meanwhile.
+        self._asking = threading.RLock()
         self._status: dict[str, WitnessStatus] = {}
         self._heads: dict[str, Checkpoint] = {}
         if self._places:
@@ -75,10 +78,11 @@ class Witnesses:
 
     def ask(self) -> None:
         """Ask every witness what it last cosigned; over a network, unless it just failed to answer."""
-        for name in self._askable():
-            with _Recorded(self, name):
-                self._ask_one(name)
-        self._save()
+        with self._asking:
+            for name in self._askable():
+                with _Recorded(self, name):
+                    self._ask_one(name)
+            self._save()
 
     def notes(self) -> tuple[str, ...]:
         """Signed checkpoints of this log that some witness knows; the log may not be behind or beside them."""
@@ -90,13 +94,14 @@ class Witnesses:
         `again` asks those too that just failed to answer.
         """
         checkpoint = parse_checkpoint(note)
-        if checkpoint.size:  # an empty tree says nothing
-            for name in self._places if again else self._askable():
-                if self._sizes().get(name, 0) < checkpoint.size:
-                    with _Recorded(self, name):
-                        self._submit(name, checkpoint, note, prove)
-        self._save()
-        found = self._heads.get(_name(checkpoint))
+        with self._asking:
+            if checkpoint.size:  # an empty tree says nothing
+                for name in self._places if again else self._askable():
+                    if self._sizes().get(name, 0) < checkpoint.size:
+                        with _Recorded(self, name):
+                            self._submit(name, checkpoint, note, prove)
+            self._save()
+            found = self._heads.get(_name(checkpoint))
         return render_note(found.text, found.signatures) if found else note
 
     def quorum_note(self) -> str | None:
@@ -132,7 +137,8 @@ class Witnesses:
     def told(self, name: str, error: str) -> None:
         """Record how a witness answered: `error` is empty when it did as asked."""
         before = self._status.get(name, WitnessStatus())
-        self._status[name] = msgspec.structs.replace(before, tried_at_ms=self._now_ms(), error=error)
+        told = msgspec.structs.replace(before, tried_at_ms=self._now_ms(), error=error)
+        self._status = {**self._status, name: told}
 
     def _problem(self, name: str) -> str:
         status = self._status.get(name, WitnessStatus())
@@ -198,7 +204,7 @@ class Witnesses:
         signatures = _newest_only([line for line in lines if self._believed(head, line)])
         merged = msgspec.structs.replace(head, signatures=signatures)
         if known is None or merged.signatures != known.signatures:
-            self._heads[name] = merged
+            self._heads = {**self._heads, name: merged}
             self._memory.keep(head.origin, name, render_note(merged.text, merged.signatures))
 
     def _believed(self, head: Checkpoint, line: NoteSignature) -> bool:
@@ -212,7 +218,8 @@ class Witnesses:
             return False
 
     def _noted(self, name: str, *, forgot: bool) -> None:
-        self._status[name] = msgspec.structs.replace(self._status.get(name, WitnessStatus()), forgot=forgot)
+        noted = msgspec.structs.replace(self._status.get(name, WitnessStatus()), forgot=forgot)
+        self._status = {**self._status, name: noted}
 
     def _remember(self) -> None:
         trust = self._trust()

@@ -1,4 +1,4 @@
-"""So many calls at once in each lane, so many behind them all; whoever waits hears how it ended, and nobody waits for
+"""So many calls at once in each lane, and so many behind them; whoever waits hears how it ended, and nobody waits for
 ever, nor for what another lane does."""
 
 import asyncio
@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from bywire.wiring import call_pool
 from bywire.wiring.call_pool import BusyError, CallPool
 
 
@@ -205,28 +206,54 @@ def test_a_system_without_threads_to_give(monkeypatch):
 def test_a_lane_that_never_ends_holds_up_no_other(pool, held):
     async def crowd():
         stuck = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "stuck")) for name in "abc"]
+        pool.leave(lambda: None, "stuck")
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
             await pool.run(lambda: "no place", "stuck")
-        # All that may wait waits there already; here nothing has to.
-        others = [await pool.run(lambda lane=lane: lane, lane) for lane in ("one", "two", "one")]
-        held.go.set()
-        return others, await asyncio.gather(*stuck)
-
-    assert asyncio.run(crowd()) == (["one", "two", "one"], ["a", "b", "c"])
-
-
-def test_what_may_wait_is_counted_over_all_lanes_and_given_back(pool, held):
-    async def crowd():
-        both = [asyncio.ensure_future(pool.run(lambda: held.work("a"), lane)) for lane in ("one", "two") for _ in "ab"]
-        waits = asyncio.ensure_future(pool.run(lambda: "waited", "two"))
+        # In another lane three more find a thread, or a place to wait for one.
+        beside = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "other")) for name in "def"]
         await asyncio.sleep(0)
-        with pytest.raises(BusyError):
-            await pool.run(lambda: "no place", "one")
         held.go.set()
-        assert await waits == "waited"
-        return await asyncio.gather(*both)
+        return await asyncio.gather(*stuck, *beside)
 
-    assert asyncio.run(crowd()) == ["a"] * 4
-    assert pool._waiting == 0
-    assert {name: lane.taken for name, lane in pool._lanes.items()} == {"one": 0, "two": 0}
+    assert asyncio.run(crowd()) == list("abcdef")
+    assert {name: lane.taken for name, lane in pool._lanes.items()} == {"stuck": 0, "other": 0}
+
+
+def test_who_stops_waiting_gives_the_place_back_at_once(pool, held):
+    async def crowd():
+        carried = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "a")) for name in "ab"]
+        await asyncio.sleep(0)
+        for _ in range(5):
+            waits = asyncio.ensure_future(pool.run(lambda: held.work("never"), "a"))
+            await asyncio.sleep(0)
+            waits.cancel()
+            await asyncio.gather(waits, return_exceptions=True)
+        held.go.set()
+        return await asyncio.gather(*carried)
+
+    assert asyncio.run(crowd()) == ["a", "b"]
+    pool.close()
+    assert sorted(held.done) == ["a", "b"]
+    assert pool._lanes["a"].taken == 0
+
+
+def test_a_thread_that_nobody_needs_ends_and_another_begins(monkeypatch, pool):
+    monkeypatch.setattr(call_pool, "IDLE_SECONDS", 0.01)
+    assert asyncio.run(pool.run(lambda: 1, "a")) == 1
+    (thread,) = pool._lanes["a"].threads or (threading.current_thread(),)
+    if thread is not threading.current_thread():
+        thread.join(20)
+    assert pool._lanes["a"].threads == []
+    assert asyncio.run(pool.run(lambda: 2, "a")) == 2
+
+
+def test_an_error_that_cannot_be_told_ends_no_thread(monkeypatch):
+    def closed(_):
+        raise OSError("standard error is a closed pipe")
+
+    monkeypatch.setattr(threading, "excepthook", closed)
+    pool = CallPool(1, 1)
+    pool.leave(raising(ValueError("nobody waits")), "a")
+    assert asyncio.run(asyncio.wait_for(pool.run(lambda: "next", "a"), 20)) == "next"
+    pool.close()
