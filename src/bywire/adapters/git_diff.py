@@ -9,7 +9,7 @@ from bywire.model.change import Author, ChangedFile
 from bywire.model.errors import ConfigError
 
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_ESCAPE = re.compile(rb'\\([0-7]{3}|[abtnvfr"\\])')
+_ESCAPE = re.compile(rb'\\([0-3][0-7]{2}|[abtnvfr"\\])')
 _LETTERS = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 # No two quantifiers may share what they match: a message may hold a megabyte of blanks.
 _PERSON = re.compile(r"([^<>\n]*)<([^<>\n]*)>")

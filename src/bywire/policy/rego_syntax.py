@@ -15,6 +15,9 @@ from bywire.model.errors import PolicyError
 from bywire.policy.bundle import Module
 
 AST_VERSION = 1
+NESTING_MAX = 12
+# A text, a raw text, a comment, or a bracket that is in none of them.
+_BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|#[^\n]*|[\[\]{}]')
 
 Node = dict[str, Any]
 
@@ -109,6 +112,7 @@ def parse_module(module: Module) -> ParsedModule:
 
     Raises PolicyError `policy_syntax` naming file, line and column.
     """
+    check_nesting(module)
     engine = regorus.Engine()
     try:
         engine.add_policy(module.path, module.source)
@@ -125,6 +129,24 @@ def parse_module(module: Module) -> ParsedModule:
         rules=tuple(_rule(module.path, rule) for rule in ast["rules"]),
         source=module.source,
     )
+
+
+def check_nesting(module: Module) -> None:
+    """Raises PolicyError `policy_syntax`: the parser tries each bracket twice, so that each level doubles its time."""
+    depth = 0
+    for found in _BRACKET.finditer(module.source):
+        if found[0] in "[{":
+            depth += 1
+        elif found[0] in "]}":
+            depth = max(0, depth - 1)
+        if depth > NESTING_MAX:
+            line = module.source.count("\n", 0, found.start()) + 1
+            column = found.start() - module.source.rfind("\n", 0, found.start())
+            raise PolicyError(
+                f"{module.path}:{line}:{column}: it nests deeper than {NESTING_MAX} brackets",
+                code="policy_syntax",
+                next_step="give the inner part a name of its own",
+            )
 
 
 def syntax_error(path: str, error: Exception) -> PolicyError:

@@ -3,7 +3,8 @@ from knowledge import bundle
 
 from bywire.model.errors import PolicyError
 from bywire.policy import lint
-from bywire.policy.bundle import parse_bundle
+from bywire.policy.bundle import Module, parse_bundle
+from bywire.policy.rego_syntax import NESTING_MAX, check_nesting
 
 HEAD = "package bywire.a\n"
 TOTAL = HEAD + 'default decision := {"effect": "deny"}\n'
@@ -120,6 +121,21 @@ def test_a_syntax_error_is_one_clear_error(source):
     assert refused.value.message.startswith("a.rego:")
     assert "backtrace" not in refused.value.message
     assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize("opened", ["[" * 30, "{" * 30, '{"a": ' * 30, "[{" * 15, "if " + "{" * 13])
+def test_brackets_that_the_parser_would_try_for_hours_are_refused_at_once(opened):
+    with pytest.raises(PolicyError, match=f"nests deeper than {NESTING_MAX}") as refused:
+        lint.check(bundle_of(HEAD + f"\np := {opened}1\n"))
+    line = HEAD.count("\n") + 2
+    assert refused.value.message.startswith(f"a.rego:{line}:")
+
+
+@pytest.mark.parametrize("written", ['"{}"', "`{}`", '"\\"{}"', '"a" # {}'])
+def test_brackets_in_texts_and_comments_nest_nothing(written):
+    check_nesting(Module("a.rego", HEAD + f"p := {written.replace('{}', '[{' * 30)}\n"))
+    check_nesting(Module("a.rego", HEAD + f"p := {'[' * NESTING_MAX}1{']' * NESTING_MAX}\n"))
+    check_nesting(Module("a.rego", HEAD + "p := [1]\n" * 99))
 
 
 def test_a_broken_test_file_refuses_the_bundle():
