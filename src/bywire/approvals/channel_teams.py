@@ -134,7 +134,7 @@ def _answer(said: Asked) -> str:
 def _exactly(said: Asked) -> dict[str, Any]:
     """A text run is shown as it is: it knows no Markdown."""
     text = said.arguments or "too long to be shown here whole: open the request"
-    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text or "{}", "fontType": "Monospace"}]}
+    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, "fontType": "Monospace"}]}
 
 
 def _text(text: str, **more: str) -> dict[str, Any]:

@@ -21,11 +21,11 @@ NAME = "webhook"
 BODY_BYTES_MAX = 65_536
 SIGNATURES_MAX = 4
 _PREFIX = "whsec_"
-_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    approval: Annotated[str, msgspec.Meta(pattern=r"^ap-[0-9a-f]{12}$")]
+    approval: Annotated[str, msgspec.Meta(pattern=r"^ap-[0-9a-f]{12}\Z")]
     packet_digest: _Digest
     verdict: str
     member: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
