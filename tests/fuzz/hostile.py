@@ -12,6 +12,7 @@ NEST = 10_000
 LONG = 60_000
 # Longer ones may take memory in proportion; what small ones take is amplified.
 SMALL_BYTES = 4_096
+VALUE_CHARS_MAX = 200_000
 BYTES = (
     b"",
     b"\0",
@@ -165,12 +166,21 @@ def _changed(value: Any, rng: Random) -> Any:
         case 1 if isinstance(value, dict):
             value[rng.choice(("x", "", "__class__", "\u00e9", at + "s" if isinstance(at, str) else "y"))] = value[at]
         case 1:
-            value += [value[at]] * rng.choice((1, 3, 300))
+            count = rng.choice((1, 3, 300))
+            # What a parser is given has passed a bound by then; beyond it, time is only what so much text takes.
+            value += [value[at]] * (count if _fits(value[at], count) else 1)
         case 2:
             value[at] = _replaced(value[at], rng)
         case _:
             value[at] = _changed(value[at], rng)
     return value
+
+
+def _fits(value: Any, count: int) -> bool:
+    try:
+        return count * len(repr(value)) <= VALUE_CHARS_MAX
+    except RecursionError:
+        return False
 
 
 def _replaced(value: Any, rng: Random) -> Any:
