@@ -108,6 +108,7 @@ NOT_PARSERS = {
     "gateway/http_request.py:request_of": "reached through Catalogue.check, which makes the request of what it takes",
     "gateway/intending.py:intent_of": "puts together what was decided",
     "model/gateway_budgets.py:Budgets.team_of": "looks a principal up in the operator's teams",
+    "wiring/gateway.py:Gateway.lane_of": "looks a tool up in the catalogue",
     "wiring/gateway.py:key_of": "cuts the door's own name of an intent in three",
     "wiring/gateway.py:tool_of": "cuts the door's own name of an intent in three",
     "wiring/gateway.py:upstream_of": "cuts a tool's name at its first dot",

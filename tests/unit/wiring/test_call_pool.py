@@ -206,8 +206,8 @@ def test_a_system_without_threads_to_give(monkeypatch):
 def test_a_lane_that_never_ends_holds_up_no_other(pool, held):
     async def crowd():
         stuck = [asyncio.ensure_future(pool.run(lambda name=name: held.work(name), "stuck")) for name in "abc"]
-        pool.leave(lambda: None, "stuck")
         await asyncio.sleep(0)
+        pool.leave(lambda: None, "stuck")
         with pytest.raises(BusyError):
             await pool.run(lambda: "no place", "stuck")
         # In another lane three more find a thread, or a place to wait for one.
